@@ -1,0 +1,100 @@
+"What d2c.training promises across processes: crashes, signals, repetition, several at once."
+import os, signal, subprocess, sys, time
+import pytest
+import torch
+from d2c.training import load
+
+SETUP = """
+import sys, time, torch
+torch.set_num_threads(1)
+from d2c.data import Images
+from d2c.schedule import cosine
+from d2c.training import load, save, train
+from d2c.unet import UNet
+def network(seed=0, **kw): torch.manual_seed(seed); return UNet(size=8, width=8, groups=4, attention=(), num_classes=3, **kw)
+g = torch.Generator().manual_seed(0)
+data = Images(torch.randint(0, 256, (100, 1, 8, 8), dtype=torch.uint8, generator=g), torch.randint(0, 3, (100,), generator=g), list("abc"))
+def run(steps, **kw): return train(network(dropout=.1), cosine(100), data, steps, batch_size=8, warmup=2, **kw)
+"""
+ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def python(code, *args, **kw):
+    return subprocess.Popen([sys.executable, "-c", SETUP + code, *map(str, args)], stdout=subprocess.PIPE, text=True, env=ENV, **kw)
+
+
+def test_a_kill_while_saving_leaves_a_whole_file(tmp_path):
+    "Two networks are saved to one name in turn; whenever the process dies, the name holds one of them, whole."
+    path = tmp_path/"net.safetensors"
+    writer = python("""
+nets = [network(seed) for seed in (0, 1)]
+for net in nets: torch.nn.init.constant_(net.leave[2].bias, float(net is nets[1]))
+save(nets[0], sys.argv[1]); print("go", flush=True)
+while True:
+    for net in nets: save(net, sys.argv[1])
+""", path)
+    assert writer.stdout.readline() == "go\n"
+    for _ in range(8):                               # look while it is being replaced
+        time.sleep(.03)
+        assert load(path).leave[2].bias.unique().item() in (0, 1)
+    writer.kill(); writer.wait()
+    assert load(path).leave[2].bias.unique().item() in (0, 1)
+
+
+def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
+    from d2c import training
+    from d2c.unet import UNet
+    net, path = UNet(size=8, width=8, groups=4, attention=()), tmp_path/"net.safetensors"
+    training.save(net, path)
+    before = path.read_bytes()
+    def full(fd): raise OSError(28, "No space left on device")
+    monkeypatch.setattr(training.os, "fsync", full)
+    with pytest.raises(OSError): training.save(UNet(size=8, width=16, groups=4, attention=()), path)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+def test_an_interrupt_keeps_what_was_learned(tmp_path):
+    path = tmp_path/"net.safetensors"
+    process = python("""
+import d2c.training as t
+update = t.ema_update
+def tell(ema, model, k, d):
+    update(ema, model, k, d)
+    if k == 5: print("five", flush=True)
+t.ema_update = tell
+r = run(1_000_000, progress=False)
+save(r.model, sys.argv[1]); print("saved after", len(r.log["loss"]))
+""", path)
+    assert process.stdout.readline() == "five\n"
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "Interrupted at step" in out and "saved after" in out and load(path)
+
+
+def test_same_seed_same_bits_in_another_process():
+    code = """
+import hashlib
+r = run(20, progress=False, seed=int(sys.argv[1]))
+print(hashlib.sha256(b"".join(p.numpy().tobytes() for p in r.model.parameters())).hexdigest())
+"""
+    one, two, other = (python(code, seed) for seed in (0, 0, 1))
+    one, two, other = (p.communicate(timeout=120)[0] for p in (one, two, other))
+    assert one == two != other and len(one) == 65
+
+
+def test_two_processes_agree(tmp_path):
+    "Under torchrun the processes see different data and end with the same weights."
+    script = tmp_path/"two.py"
+    script.write_text(SETUP + """
+import os
+rank = os.environ["RANK"]
+r = run(5, progress=False, accumulate=2)
+save(r.model, f"{sys.argv[1]}/{rank}.safetensors")
+torch.save(torch.tensor(r.log["loss"]), f"{sys.argv[1]}/{rank}.loss")
+""")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script), str(tmp_path)]
+    done = subprocess.run(launch, capture_output=True, text=True, env={**ENV, "ACCELERATE_USE_CPU": "true"}, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    a, b = (load(tmp_path/f"{rank}.safetensors") for rank in (0, 1))
+    assert all(torch.equal(v, w) for v, w in zip(a.parameters(), b.parameters()))
+    assert not torch.equal(*(torch.load(tmp_path/f"{rank}.loss") for rank in (0, 1)))
