@@ -1,0 +1,55 @@
+"""Build the book as `jupyter-book build . -W --keep-going -n` does, with the reason for a failure as the last line."""
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from d2cbook import read_cells
+from jupyter_book.sphinx import build_sphinx
+from sphinx.errors import SphinxError
+
+
+def reason(result):
+    if isinstance(result, KeyboardInterrupt):
+        return "interrupted; run it again, finished chapters are kept"
+    if isinstance(result, Exception):
+        if type(result).__name__ == "ExecutionError":
+            return f"{failed_cell(result)} failed; its traceback stands above"
+        return "see the message above" if isinstance(result, SphinxError) else f"{type(result).__name__}: {result}"
+    return "each WARNING above counts as a fault"
+
+
+def failed_cell(error):
+    "The place of the cell that an ExecutionError's cause quotes."
+    path = Path(os.path.relpath(str(error)))
+    quoted = str(error.__cause__).split("-" * 18 + "\n")[1].strip()
+    cells = read_cells(path.read_text(encoding="utf-8"), path.stem, path.as_posix())
+    return next((cell.where for cell in cells if cell.code.strip() == quoted), f"a cell of {path}")
+
+
+PROFILE = """\
+c.IPKernelApp.log_level = 40
+c.InteractiveShellApp.exec_lines = ["import warnings; warnings.filterwarnings('ignore', message='IProgress not found')"]
+"""
+
+
+def quiet_kernels(folder):
+    "Kernels run with the book's own IPython profile: nobody's start-up files, and no warnings about the terminal."
+    profile = folder / "profile_default" / "ipython_kernel_config.py"
+    profile.parent.mkdir(parents=True, exist_ok=True)
+    profile.write_text(PROFILE)
+    os.environ["IPYTHONDIR"] = str(folder.resolve())
+
+
+def main():
+    for product in ("html", "jupyter_execute"):  # every page is written again; nothing old may stay
+        shutil.rmtree(Path("_build") / product, ignore_errors=True)
+    quiet_kernels(Path("_build/.ipython"))
+    result = build_sphinx(".", Path("_build/html"), path_config="_config.yml", noconfig=True,
+                          confoverrides={"nitpicky": True, "latex_individualpages": False}, warningiserror=True, keep_going=True)
+    if result:
+        sys.exit(f"\nThe book was not built: {reason(result)}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""d2c/ is what the notebooks export, the notebooks are clean, and the wheel works by itself."""
+import importlib.metadata
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from exported import ROOT, copy_project, message, modules_that_differ, notebooks_that_differ
+from packaging.requirements import Requirement
+
+TOOLING = ["nbdev", "IPython", "ipykernel", "jupyter_client", "sphinx", "myst_nb", "jupyter_book"]
+MODULES = sorted(f"d2c.{path.stem}" for path in (ROOT / "d2c").glob("*.py") if path.stem != "__init__")
+
+
+def test_export_reproduces_the_library():
+    assert not (names := modules_that_differ()), message(names)
+
+
+def test_notebooks_are_clean():
+    assert not (names := notebooks_that_differ()), f"{', '.join(names)} carry outputs or metadata: run `make export`."
+
+
+def test_every_module_is_on_the_api_page():
+    page = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+    missing = [m for m in MODULES if m != "d2c._modidx" and not re.search(rf"automodule:: {re.escape(m)}$", page, re.M)]
+    assert not missing, f"book/api.md has no automodule for {', '.join(missing)}."
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    copy_project(folder)
+    subprocess.run(["cp", "-R", ROOT / "d2c", folder], check=True)
+    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", folder / "dist", folder], check=True, capture_output=True)
+    return next((folder / "dist").glob("*.whl"))
+
+
+def closure(names):
+    "These distributions and all that they require here."
+    found, todo = {}, list(names)
+    while todo:
+        name = re.sub(r"[-_.]+", "-", todo.pop()).lower()
+        if name in found:
+            continue
+        try:
+            found[name] = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        needed = map(Requirement, found[name].requires or [])
+        todo += [r.name for r in needed if not r.marker or r.marker.evaluate({"extra": ""})]
+    return found.values()
+
+
+def share(distributions, target):
+    "Links to the installed files, so that torch is not installed twice."
+    for distribution in distributions:
+        for top in {file.parts[0] for file in distribution.files or [] if file.parts[0] not in ("..", "__pycache__")}:
+            if not (target / top).exists():
+                (target / top).symlink_to(distribution.locate_file(top))
+
+
+@pytest.fixture(scope="module")
+def bare_python(tmp_path_factory, wheel):
+    "An environment with nothing but the wheel and what it requires."
+    folder = tmp_path_factory.mktemp("bare")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python = folder / "bin" / "python"
+    site = run(python, "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+    share(closure(["torch", "torchvision"]), Path(site))
+    subprocess.run([python, "-I", "-m", "pip", "install", "--quiet", wheel], check=True, cwd=folder)
+    return python
+
+
+def run(python, code):
+    result = subprocess.run([python, "-I", "-c", code], cwd="/", capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_wheel_installs_without_tooling(bare_python):
+    code = f"import importlib.util as u; print([m for m in {TOOLING} if u.find_spec(m)])"
+    assert run(bare_python, code).strip() == "[]"
+
+
+def test_wheel_imports_every_module(bare_python):
+    code = f"import importlib, d2c; [importlib.import_module(m) for m in {MODULES}]; print(d2c.__file__)"
+    assert str(bare_python.parent.parent) in run(bare_python, code)
+
+
+def test_wheel_carries_the_digits(bare_python):
+    assert run(bare_python, "from d2c.data import mnist; print(tuple(mnist('test').x.shape))").strip() == "(10000, 1, 28, 28)"

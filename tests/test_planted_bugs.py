@@ -1,0 +1,91 @@
+"""Every bug of `planted_bugs.py`, planted into its chapter, must be caught by one of the chapter's own checks.
+
+A chapter is run cell by cell in one process. At a cell that has bugs the process forks, once a bug; the child runs the
+wrong cell and all cells after it, and reports where it failed. The parent goes on with the right one.
+"""
+import concurrent.futures, json, os, subprocess, sys
+from pathlib import Path
+import pytest
+from planted_bugs import BUGS
+
+ROOT = Path(__file__).parent.parent
+
+
+def cells(chapter):
+    "Source of the code cells that `nbdev_test` runs."
+    nb = json.loads((ROOT/"nbs"/f"{chapter}.ipynb").read_text(encoding="utf-8"))
+    sources = ["".join(c["source"]) for c in nb["cells"] if c["cell_type"] == "code"]
+    left_out = ("#| slow", "#| eval: false", "nbdev_export(")
+    return [s for s in sources if not any(text in s for text in left_out)]
+
+
+def home(chapter, right):
+    "Index of the one exported cell that holds the text."
+    places = [i for i, s in enumerate(cells(chapter)) if "#| export" in s and right in s]
+    assert len(places) == 1, f"“{right}” stands in {len(places)} exported cells of nbs/{chapter}.ipynb; it must be one"
+    return places[0]
+
+
+def run(source, namespace):
+    import matplotlib.pyplot as plt
+    exec(compile(source, "cell", "exec"), namespace)
+    plt.close("all")
+
+
+def fate(sources, namespace):
+    "Run cells; the check that failed, or “survived”."
+    for source in sources:
+        try: run(source, namespace)
+        except (AssertionError, ValueError) as error:
+            line = (str(error).strip() or source.strip()).splitlines()[0]
+            return f"caught: {type(error).__name__}: {line}"
+        except Exception as error: return f"broke: {type(error).__name__}: {error}"
+    return "survived"
+
+
+def fork(work):
+    "Run work() in a child process; the text that it returns."
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        try: os.write(write, work().encode())
+        finally: os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe: text = pipe.read()
+    os.waitpid(child, 0)
+    return text
+
+
+def plant(chapter):
+    "The fate of each of a chapter's bugs, in their order."
+    import matplotlib
+    matplotlib.use("Agg")
+    import torch
+    torch.set_num_threads(1)
+    sources, namespace, fates = cells(chapter), {"__name__": "__main__"}, {}
+    homes = [home(chapter, right) for right, _ in BUGS[chapter]]
+    for i, source in enumerate(sources):
+        for n, (right, wrong) in enumerate(BUGS[chapter]):
+            if homes[n] == i: fates[n] = fork(lambda: fate([source.replace(right, wrong), *sources[i + 1:]], namespace))
+        if i == max(homes): break
+        run(source, namespace)
+    return [fates[n] for n in range(len(homes))]
+
+
+@pytest.fixture(scope="session")
+def fates():
+    "Fates of all bugs, two chapters at a time."
+    def chapter_fates(chapter):
+        out = subprocess.run([sys.executable, __file__, chapter], capture_output=True, text=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        return json.loads(out.stdout.splitlines()[-1]) if out.returncode == 0 else out.stderr
+    with concurrent.futures.ThreadPoolExecutor(2) as pool: return dict(zip(BUGS, pool.map(chapter_fates, BUGS)))
+
+
+@pytest.mark.parametrize("chapter, n", [(c, n) for c in BUGS for n in range(len(BUGS[c]))])
+def test_caught(fates, chapter, n):
+    right, wrong = BUGS[chapter][n]
+    if isinstance(fates[chapter], str): pytest.fail(f"nbs/{chapter}.ipynb did not run:\n{fates[chapter]}")
+    assert fates[chapter][n].startswith("caught"), f"nbs/{chapter}.ipynb with\n  {wrong}\nfor\n  {right}\n{fates[chapter][n]}"
+
+
+if __name__ == "__main__":
+    print("\n" + json.dumps(plant(sys.argv[1])))

@@ -1,0 +1,124 @@
+"""The built site in a headless browser that can reach nothing but the site itself."""
+import functools
+import http.server
+import re
+import shutil
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = ROOT / "_build" / "html"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]
+PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html")
+               if "_static" not in path.parts and path != SITE / "index.html")  # that one only leads to the book's first page
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+
+pytestmark = [
+    pytest.mark.skipif(not PAGES, reason="The site is not built; run `make book` first."),
+    pytest.mark.skipif(not CHROMIUM, reason="There is no Chromium here; on Debian and Ubuntu: sudo apt install chromium."),
+]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(SITE)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser, address):
+    "A page that notes every foreign request, failed request and error."
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    tab = context.new_page()
+    tab.foreign, tab.errors = [], []
+
+    def guard(route):
+        if route.request.url.startswith(address):
+            return route.continue_()
+        tab.foreign.append(route.request.url)
+        route.abort()
+
+    context.route("**/*", guard)
+    tab.on("console", lambda message: tab.errors.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: tab.errors.append(str(error)))
+    tab.on("response", lambda response: tab.errors.append(f"{response.status} {response.url}") if response.status >= 400 else None)
+    yield tab
+    context.close()
+
+
+TYPESET = """async () => {
+  if (!document.querySelector('.math')) return;
+  for (let i = 0; i < 200 && !window.MathJax?.startup?.promise; i++) await new Promise(r => setTimeout(r, 100));
+  await MathJax.startup.promise;
+}"""
+RAW_MATH = "() => [...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container')).map(e => e.textContent.slice(0, 80))"
+TEX_ERRORS = "() => [...document.querySelectorAll('[data-mml-node=merror]')].map(e => e.closest('.math')?.textContent.slice(0, 80))"
+BROKEN_IMAGES = "() => [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
+PROSE = """() => {
+  const copy = (document.querySelector('article') || document.body).cloneNode(true);
+  copy.querySelectorAll('pre, code, script, style, mjx-container').forEach(e => e.remove());
+  return copy.textContent;
+}"""
+OFF_SCREEN = """() => {
+  const scrolls = e => e && e.tagName != 'ARTICLE' && (['auto', 'scroll'].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+  const name = e => e.tagName + '.' + (e.getAttribute('class') || '') + ' ' + e.textContent.trim().slice(0, 60);
+  const wide = [...document.querySelectorAll('article *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('mjx-assistive-mml') && !scrolls(e));
+  const page = document.documentElement.scrollWidth;
+  return wide.map(name).slice(0, 5).concat(page > innerWidth ? ['the page is ' + page + ' wide'] : []);
+}"""
+
+
+def test_front_page_leads_to_the_book(tab, address):
+    tab.goto(address)
+    tab.wait_for_url(address + "book/index.html")
+
+
+@pytest.mark.parametrize("name", PAGES or [""])
+def test_page(name, tab, address):
+    tab.goto(address + name)
+    tab.evaluate(TYPESET)
+    tab.wait_for_load_state("networkidle")
+    assert not tab.foreign, f"asks other hosts: {tab.foreign}"
+    assert not tab.errors
+    assert not tab.evaluate(RAW_MATH), "mathematics is not typeset"
+    assert not tab.evaluate(TEX_ERRORS), "MathJax does not understand"
+    assert not tab.evaluate(BROKEN_IMAGES), "images do not load"
+    assert not re.findall(r"\$\$.*|\\\(.*|\\\[.*|\\begin\{.*|```.*|:::.*|\{(?:eq|numref|cite\S*|ref)\}.*", tab.evaluate(PROSE)), "raw markup shows"
+    shown = tab.evaluate("() => document.body.textContent")
+    assert "#|" not in shown, "a directive shows"
+    assert not [line for line in hidden_lines(name) if line in shown], "a hidden cell shows"
+    tab.set_viewport_size({"width": 390, "height": 844})
+    assert not tab.evaluate(OFF_SCREEN), "runs off a phone's screen"
+
+
+def hidden_lines(name):
+    "Long lines of a chapter that stand in hidden cells only."
+    from d2cbook import read_cells
+    path = (ROOT / name).with_suffix(".ipynb")
+    if not path.is_file():
+        return []
+    cells = list(read_cells(path.read_text(encoding="utf-8"), path.stem, name))
+    visible = "\n".join(cell.code for cell in cells if "hide" not in cell.directives)
+    return [line.strip() for cell in cells if "hide" in cell.directives for line in cell.code.splitlines()
+            if len(line.strip()) > 25 and line.strip() not in visible]
