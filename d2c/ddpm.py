@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['Step', 'strides', 'ddpm_steps', 'sample']
 
-# %% ../nbs/ddpm.ipynb #a1f480fd
+# %% ../nbs/ddpm.ipynb #a59ed455
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 import torch
@@ -12,7 +12,7 @@ from .forward import x0_from_eps
 from .posterior import q_posterior, reverse_var
 from .schedule import Schedule
 
-# %% ../nbs/ddpm.ipynb #f01cd456
+# %% ../nbs/ddpm.ipynb #400fc700
 class Step(NamedTuple):
     "One step of a sampler."
     t: int           # where it came from
@@ -43,7 +43,7 @@ def strides(
                          "predicted noise cannot say what it was; start below.")
     return list(zip(times, times[1:] + [0]))
 
-# %% ../nbs/ddpm.ipynb #2ebe3c3c
+# %% ../nbs/ddpm.ipynb #d7ad2510
 #| eq: eq-ddpm-step
 def ddpm_steps(
     eps_model: Callable,                # eps_model(xt, t) → predicted noise, for t an int

@@ -3,11 +3,11 @@
 # %% auto #0
 __all__ = ['posterior_coef', 'q_posterior', 'check_order', 'mu_from_eps', 'reverse_var']
 
-# %% ../nbs/posterior.ipynb #e6847fb3
+# %% ../nbs/posterior.ipynb #d43b3316
 import torch
 from .schedule import Schedule, like
 
-# %% ../nbs/posterior.ipynb #14609975
+# %% ../nbs/posterior.ipynb #40032793
 def posterior_coef(
     abar_t, # ᾱ_t, below ᾱ_s: a number, a tensor, or a symbol
     abar_s, # ᾱ_s, likewise
@@ -22,7 +22,7 @@ def posterior_coef(
     beta_tilde = (1 - abar_s)/(1 - abar_t)*(1 - keep)
     return c0, ct, beta_tilde
 
-# %% ../nbs/posterior.ipynb #7965cee6
+# %% ../nbs/posterior.ipynb #fb30ad5d
 #| eq: eq-posterior-mean eq-posterior-var
 def q_posterior(
     sched: Schedule,
@@ -48,7 +48,7 @@ def check_order(
         raise ValueError("A step back needs s < t, "
                          f"and it is asked to go from t = {t} to s = {s}.")
 
-# %% ../nbs/posterior.ipynb #ad588e84
+# %% ../nbs/posterior.ipynb #a0e5cbec
 #| eq: eq-posterior-mu-eps
 def mu_from_eps(
     sched: Schedule,
@@ -66,7 +66,7 @@ def mu_from_eps(
     noise = like((1 - abar_t/abar_s)/(1 - abar_t)**0.5, xt)*eps
     return like((abar_s/abar_t)**0.5, xt)*(xt - noise)
 
-# %% ../nbs/posterior.ipynb #d703f993
+# %% ../nbs/posterior.ipynb #22239697
 #| eq: eq-posterior-sigma
 def reverse_var(
     sched: Schedule,

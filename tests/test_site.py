@@ -50,6 +50,7 @@ def browser():
 def tab(browser, address):
     "A page that notes every foreign request, failed request and error."
     context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(120_000)
     tab = context.new_page()
     tab.foreign, tab.errors = [], []
 

@@ -9,6 +9,9 @@ from jupyter_book.sphinx import build_sphinx
 from sphinx.errors import SphinxError
 
 
+BUILD = Path("_build")
+
+
 def reason(result):
     if isinstance(result, KeyboardInterrupt):
         return "interrupted; run it again, finished chapters are kept"
@@ -42,13 +45,16 @@ def quiet_kernels(folder):
 
 
 def main():
-    for product in ("html", "jupyter_execute"):  # every page is written again; nothing old may stay
-        shutil.rmtree(Path("_build") / product, ignore_errors=True)
-    quiet_kernels(Path("_build/.ipython"))
-    result = build_sphinx(".", Path("_build/html"), path_config="_config.yml", noconfig=True,
-                          confoverrides={"nitpicky": True, "latex_individualpages": False}, warningiserror=True, keep_going=True)
+    quiet_kernels(BUILD / ".ipython")
+    new, site = BUILD / "html.new", BUILD / "html"
+    for folder in (new, BUILD / "jupyter_execute"):
+        shutil.rmtree(folder, ignore_errors=True)
+    result = build_sphinx(".", new, path_config="_config.yml", noconfig=True, warningiserror=True, keep_going=True,
+                          confoverrides={"nitpicky": True, "latex_individualpages": False})
     if result:
         sys.exit(f"\nThe book was not built: {reason(result)}.")
+    shutil.rmtree(site, ignore_errors=True)  # the old site stays until a new one is whole
+    new.rename(site)
 
 
 if __name__ == "__main__":
