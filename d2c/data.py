@@ -4,7 +4,7 @@
 __all__ = ['MNIST_MD5', 'SUFFIXES', 'Images', 'read_idx', 'mnist', 'normalise', 'to_bytes', 'centre_square', 'to_square',
            'image_folder', 'batches']
 
-# %% ../nbs/data.ipynb #55694f86
+# %% ../nbs/data.ipynb #4c9dd7ff
 import gzip, hashlib, lzma, zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,27 +16,30 @@ import torch
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-# %% ../nbs/data.ipynb #207f233e
+# %% ../nbs/data.ipynb #7477214a
 class Images(NamedTuple):
     "Pictures in memory: `len(images.x)` of them."
     x: torch.Tensor    # uint8, (N, C, H, W)
-    y: torch.Tensor    # class of each, int64, (N,), 0 … K−1; all 0 where there are no classes
+    y: torch.Tensor    # class of each, int64, (N,), 0 … K−1; all 0 without classes
     classes: list[str] # their K names, empty where there are no classes
 
-# %% ../nbs/data.ipynb #1de2600b
+# %% ../nbs/data.ipynb #32b89f1e
 def read_idx(
     data: bytes, # the contents of an IDX file, unpacked
     name: str,   # what to call it in an error
 ) -> torch.Tensor: # uint8
     "Parse an IDX file of bytes. Raises ValueError if it is cut short or something else."
-    if len(data) < 4 or data[:3] != b"\0\0\x08": raise ValueError(f"{name} is not an IDX file of bytes; get MNIST afresh.")
+    if len(data) < 4 or data[:3] != b"\0\0\x08":
+        raise ValueError(f"{name} is not an IDX file of bytes; get MNIST afresh.")
     head = 4 + 4*data[3]
     shape = tuple(int.from_bytes(data[i:i + 4], "big") for i in range(4, head, 4))
     if len(data) < head or len(data) - head != np.prod(shape, dtype=object):
-        raise ValueError(f"{name} holds {len(data)} bytes, which is not what its header says; it was cut short or damaged, so get it afresh.")
-    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=head).reshape(shape).copy())
+        raise ValueError(f"{name} holds {len(data)} bytes, which is not what its header "
+                         "says; it was cut short or damaged, so get it afresh.")
+    values = np.frombuffer(data, np.uint8, offset=head)
+    return torch.from_numpy(values.reshape(shape).copy())
 
-# %% ../nbs/data.ipynb #23690ab8
+# %% ../nbs/data.ipynb #cff097cf
 MNIST_MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
@@ -45,46 +48,59 @@ MNIST_MD5 = {
 
 def _unpack(folder: Path, name: str) -> bytes:
     "The contents of `name`, plain or compressed, in `folder`."
-    for suffix, unpack in (("", bytes), (".gz", gzip.decompress), (".xz", lzma.decompress)):
+    for suffix, unpack in (("", bytes), (".gz", gzip.decompress),
+                           (".xz", lzma.decompress)):
         path = folder/(name + suffix)
         if not path.is_file(): continue
         try: return unpack(path.read_bytes())
         except (OSError, EOFError, zlib.error, lzma.LZMAError):
-            raise ValueError(f"{path} cannot be unpacked; it was cut short or damaged, so get it afresh.") from None
-    raise FileNotFoundError(f"There is no {name} (nor {name}.gz) in {folder}; give the folder that holds MNIST/raw, or leave `root` out to use the copy in the package.")
+            raise ValueError(f"{path} cannot be unpacked; "
+                             "it was cut short or damaged, so get it afresh.") from None
+    raise FileNotFoundError(
+        f"There is no {name} (nor {name}.gz) in {folder}; give the folder that holds "
+        "MNIST/raw, or leave `root` out to use the copy in the package.")
 
 def mnist(
     split: str = "train",           # "train" (60,000 digits) or "test" (10,000)
-    root: str | Path | None = None, # a folder as torchvision lays it out (root/MNIST/raw); None: the copy in the package
+    root: str | Path | None = None, # folder with torchvision's MNIST/raw; None: packaged
 ) -> Images: # x (N, 1, 28, 28)
     """The MNIST digits.
 
-    Raises ValueError for another split and for a damaged file, FileNotFoundError for a missing one.
+    Raises ValueError for another split and for a damaged file,
+    FileNotFoundError for a missing one.
     """
-    if split not in ("train", "test"): raise ValueError(f'The split must be "train" or "test", not {split!r}.')
-    folder = Path(str(files("d2c")))/"datasets"/"mnist" if root is None else Path(root)/"MNIST"/"raw"
+    if split not in ("train", "test"):
+        raise ValueError(f'The split must be "train" or "test", not {split!r}.')
+    folder = (Path(str(files("d2c")))/"datasets"/"mnist" if root is None
+              else Path(root)/"MNIST"/"raw")
     part = {"train": "train", "test": "t10k"}[split]
     out = []
     for name in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"):
         data = _unpack(folder, name)
-        if root is None and hashlib.md5(data, usedforsecurity=False).hexdigest() != MNIST_MD5[name]:
-            raise ValueError(f"{folder/name} in the package differs from the published file; install d2c again.")
+        if (root is None and
+            hashlib.md5(data, usedforsecurity=False).hexdigest() != MNIST_MD5[name]):
+            raise ValueError(f"{folder/name} in the package differs from the published "
+                             "file; install d2c again.")
         out.append(read_idx(data, str(folder/name)))
     x, y = out
-    if x.ndim != 3 or x.shape[1:] != (28, 28) or y.shape != x.shape[:1] or (len(y) and y.max() > 9):
-        raise ValueError(f"The files in {folder} are not MNIST's: their shapes are {(*x.shape,)} and {(*y.shape,)}.")
+    if (x.ndim != 3 or x.shape[1:] != (28, 28) or y.shape != x.shape[:1]
+            or (len(y) and y.max() > 9)):
+        raise ValueError(f"The files in {folder} are not MNIST's: "
+                         f"their shapes are {(*x.shape,)} and {(*y.shape,)}.")
     return Images(x[:, None], y.long(), [str(k) for k in range(10)])
 
-# %% ../nbs/data.ipynb #536a58ee
+# %% ../nbs/data.ipynb #2a0e6f40
 #| eq: eq-data-normalise
 def normalise(
     x: torch.Tensor, # uint8, any shape
 ) -> torch.Tensor:   # float32 in [−1, 1], same shape
     "Bytes to the network's range. Raises TypeError for anything but bytes."
-    if x.dtype != torch.uint8: raise TypeError(f"Bytes (torch.uint8) are needed, and this is {x.dtype}; data that are floats already need no normalising.")
+    if x.dtype != torch.uint8:
+        raise TypeError(f"Bytes (torch.uint8) are needed, and this is {x.dtype}; "
+                        "data that are floats already need no normalising.")
     return x.float()*2/255 - 1
 
-# %% ../nbs/data.ipynb #da9b8777
+# %% ../nbs/data.ipynb #67846c98
 #| eq: eq-data-bytes
 def to_bytes(
     x: torch.Tensor, # floats, any shape; [−1, 1] is the nominal range
@@ -92,7 +108,7 @@ def to_bytes(
     "The network's range to bytes: nearest level, clamped."
     return ((x.float() + 1)*127.5).round().clamp(0, 255).to(torch.uint8)
 
-# %% ../nbs/data.ipynb #d90ea441
+# %% ../nbs/data.ipynb #3c4608f7
 #| eq: eq-data-crop
 def centre_square(
     width: int,  # pixels
@@ -108,25 +124,39 @@ def to_square(
     size: int,          # side of the result, pixels
     channels: int = 3,  # 1: grey, 3: colour
 ) -> torch.Tensor:      # uint8, (channels, size, size)
-    "Turn upright as the camera noted (EXIF), crop the centred square, shrink it with antialiasing. What is transparent becomes white."
+    """Turn upright, crop the centred square, shrink it with antialiasing.
+
+    Upright is as the camera noted (EXIF). What is transparent becomes white.
+    """
     image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
     image = image.convert("L" if channels == 1 else "RGB")
-    image = image.resize((size, size), Image.Resampling.BICUBIC, box=centre_square(*image.size))
-    return torch.from_numpy(np.array(image)).reshape(size, size, channels).permute(2, 0, 1).contiguous()
+    image = image.resize(
+        (size, size), Image.Resampling.BICUBIC, box=centre_square(*image.size))
+    x = torch.from_numpy(np.array(image)).reshape(size, size, channels)
+    return x.permute(2, 0, 1).contiguous()
 
-# %% ../nbs/data.ipynb #13fde30d
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"}
+# %% ../nbs/data.ipynb #048093c6
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif",
+            ".tif", ".tiff", ".pgm", ".ppm"}
 
 def _find(path: Path) -> tuple[list[Path], list[int], list[str]]:
     "Picture files in a fixed order, their classes, and the classes' names."
     if not path.is_dir(): raise FileNotFoundError(f"There is no folder {path}.")
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
-                   and not any(part.startswith(".") for part in p.relative_to(path).parts))
-    if not found: raise FileNotFoundError(f"There are no pictures in {path}; files that end in {', '.join(sorted(SUFFIXES))} are looked for, in it and its subfolders.")
-    top = [p.relative_to(path).parts[:-1][:1] for p in found]     # (subfolder,), or () beside the subfolders
-    if () in top and len(set(top)) > 1: raise ValueError(f"{path} has pictures both in subfolders and beside them; move the latter into a subfolder of their own.")
+    found = sorted(
+        p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
+        and not any(part.startswith(".") for part in p.relative_to(path).parts))
+    if not found:
+        raise FileNotFoundError(
+            f"There are no pictures in {path}; files that end in "
+            f"{', '.join(sorted(SUFFIXES))} are looked for, in it and its subfolders.")
+    # (subfolder,), or () beside the subfolders
+    top = [p.relative_to(path).parts[:-1][:1] for p in found]
+    if () in top and len(set(top)) > 1:
+        raise ValueError(f"{path} has pictures both in subfolders and beside them; "
+                         "move the latter into a subfolder of their own.")
     names = sorted({part[0] for part in top if part})
     return found, [names.index(part[0]) if part else 0 for part in top], names
 
@@ -134,11 +164,17 @@ def _decode(path: Path, size: int, channels: int) -> torch.Tensor:
     "One picture file as a square; errors name the file."
     try:
         with Image.open(path) as image:
-            if min(image.size) < size: raise ValueError(f"{path} is {image.width} × {image.height} pixels, smaller than the size of {size} asked for; leave it out or ask for less.")
-            if image.mode[0] in "IF": raise ValueError(f"{path} has more than 8 bits a channel ({image.mode}); convert it to 8 bits first.")
+            if min(image.size) < size:
+                raise ValueError(f"{path} is {image.width} × {image.height} pixels, "
+                                 f"smaller than the size of {size} asked for; "
+                                 "leave it out or ask for less.")
+            if image.mode[0] in "IF":
+                raise ValueError(f"{path} has more than 8 bits a channel ({image.mode}); "
+                                 "convert it to 8 bits first.")
             return to_square(image, size, channels)
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError):
-        raise ValueError(f"{path} cannot be read as a picture; it is cut short, damaged or something else, so replace or remove it.") from None
+        raise ValueError(f"{path} cannot be read as a picture; it is cut short, damaged "
+                         "or something else, so replace or remove it.") from None
 
 def image_folder(
     path: str | Path,      # subfolders are classes; a folder without subfolders has none
@@ -146,31 +182,41 @@ def image_folder(
     channels: int = 3,     # 1: grey, 3: colour
     progress: bool = True, # show a bar
 ) -> Images: # x (N, channels, size, size), in the order of the file names
-    """All pictures in a folder, upright, cropped to centred squares and shrunk, in memory as bytes.
+    """All pictures in a folder, in memory as bytes.
 
-    Raises FileNotFoundError for a missing or empty folder, ValueError naming the file that cannot be read or is too small.
+    They are turned upright, cropped to centred squares and shrunk.
+    Raises FileNotFoundError for a missing or empty folder,
+    ValueError naming the file that cannot be read or is too small.
     """
-    if channels not in (1, 3): raise ValueError(f"Pictures have 1 channel (grey) or 3 (colour), not {channels}.")
+    if channels not in (1, 3):
+        raise ValueError(f"Pictures have 1 channel (grey) or 3 (colour), not {channels}.")
     if size < 1: raise ValueError(f"The size must be at least 1 pixel, not {size}.")
     found, y, classes = _find(Path(path))
     x = torch.empty(len(found), channels, size, size, dtype=torch.uint8)
     with ThreadPoolExecutor() as pool:
         squares = pool.map(lambda p: _decode(p, size, channels), found)
-        for i, square in enumerate(tqdm(squares, total=len(found), desc="reading", disable=not progress)): x[i] = square
+        bar = tqdm(squares, total=len(found), desc="reading", disable=not progress)
+        for i, square in enumerate(bar): x[i] = square
     return Images(x, torch.tensor(y), classes)
 
-# %% ../nbs/data.ipynb #51b0e411
+# %% ../nbs/data.ipynb #7dff31a7
 #| eq: eq-data-stream
 def batches(
     images: Images,             # the data
     batch_size: int,            # B
     generator: torch.Generator, # determines the order
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]: # endless (x, y): bytes (B, C, H, W) and classes (B,)
-    "Shuffled batches without end; each example once in every N positions. Raises ValueError for no data or no batch size."
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]: # bytes x (B, C, H, W), classes y (B,)
+    """Shuffled batches without end; each example once in every N positions.
+
+    Raises ValueError for no data or no batch size.
+    """
     n = len(images.x)
-    if n < 1 or batch_size < 1: raise ValueError(f"At least one example and a batch size of at least 1 are needed, not {n} and {batch_size}.")
+    if n < 1 or batch_size < 1:
+        raise ValueError("At least one example and a batch size of at least 1 are "
+                         f"needed, not {n} and {batch_size}.")
     stream = torch.empty(0, dtype=torch.long)
     while True:
-        while len(stream) < batch_size: stream = torch.cat([stream, torch.randperm(n, generator=generator)])
+        while len(stream) < batch_size:
+            stream = torch.cat([stream, torch.randperm(n, generator=generator)])
         i, stream = stream[:batch_size], stream[batch_size:]
         yield images.x[i], images.y[i]

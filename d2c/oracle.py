@@ -3,12 +3,12 @@
 # %% auto #0
 __all__ = ['GaussianMixture', 'moments', 'pinwheel']
 
-# %% ../nbs/oracle.ipynb #2dfb28f2
+# %% ../nbs/oracle.ipynb #292b4735
 import math
 import torch
 from fastcore.basics import patch
 
-# %% ../nbs/oracle.ipynb #d4bff9b0
+# %% ../nbs/oracle.ipynb #0ae6c07b
 class GaussianMixture:
     """A mixture of K Gaussians in D dimensions, with everything known of it under noise.
 
@@ -44,7 +44,7 @@ class GaussianMixture:
         K, D = self.m.shape
         return f"GaussianMixture of {K} Gaussians in {D} dimensions"
 
-# %% ../nbs/oracle.ipynb #ba5bf5d8
+# %% ../nbs/oracle.ipynb #e6922b35
 @patch
 def sample(
     self: GaussianMixture,
@@ -56,7 +56,7 @@ def sample(
     z = torch.randn(n, self.m.shape[1], dtype=torch.float64, generator=generator)
     return self.m[y] + torch.einsum("nij,nj->ni", self.U[y], self.lam[y].sqrt()*z), y
 
-# %% ../nbs/oracle.ipynb #179cd3cc
+# %% ../nbs/oracle.ipynb #469b77be
 #| eq: eq-oracle-moments
 def moments(
     gm: GaussianMixture,
@@ -66,7 +66,7 @@ def moments(
     second = torch.einsum("k,kij->ij", gm.w, gm.S + gm.m[:, :, None]*gm.m[:, None, :])
     return mean, second - torch.outer(mean, mean)
 
-# %% ../nbs/oracle.ipynb #0c35f054
+# %% ../nbs/oracle.ipynb #44862a4c
 def pinwheel(
     K: int = 6,          # arms
     radius: float = 1.6, # distance of the arms' centres from the origin
@@ -86,7 +86,7 @@ def pinwheel(
     return GaussianMixture(torch.linspace(1, 2, K), centres,
                            long**2*outer(along) + short**2*outer(across))
 
-# %% ../nbs/oracle.ipynb #1a4d9be6
+# %% ../nbs/oracle.ipynb #c42b014e
 @patch
 def _whiten(self: GaussianMixture, x, abar):
     "Coordinates u in each component's eigenbasis, variances s along them, (B, K, D)."
@@ -98,8 +98,8 @@ def _whiten(self: GaussianMixture, x, abar):
     u = torch.einsum("kdi,bkd->bki", self.U, x[:, None] - abar**0.5*self.m)
     return u, (abar*self.lam + 1 - abar).expand_as(u)
 
-# %% ../nbs/oracle.ipynb #795c825c
-#| eq: eq-oracle-density eq-oracle-classifier
+# %% ../nbs/oracle.ipynb #dcd87bad
+#| eq: eq-oracle-density
 @patch
 def _log_joint(self: GaussianMixture, x, abar):
     "log w_k N(x; √ᾱ m_k, S_k), (B, K)."
@@ -115,6 +115,8 @@ def log_prob(
     "Log-density of noisy points."
     return self._log_joint(x, abar).logsumexp(-1)
 
+# %% ../nbs/oracle.ipynb #4e8f208c
+#| eq: eq-oracle-classifier
 @patch
 def classify(
     self: GaussianMixture,
@@ -124,7 +126,7 @@ def classify(
     "The exact classifier of noisy points."
     return self._log_joint(x, abar).log_softmax(-1)
 
-# %% ../nbs/oracle.ipynb #d5eeba0b
+# %% ../nbs/oracle.ipynb #8794d7ca
 #| eq: eq-oracle-score
 @patch
 def score(
@@ -137,8 +139,8 @@ def score(
     pull = torch.einsum("kdi,bki->bkd", self.U, u/s)
     return -(self.classify(x, abar).exp()[..., None]*pull).sum(1)
 
-# %% ../nbs/oracle.ipynb #7adb4fcb
-#| eq: eq-oracle-tweedie eq-oracle-eps
+# %% ../nbs/oracle.ipynb #8f19a036
+#| eq: eq-oracle-tweedie
 @patch
 def x0_mean(
     self: GaussianMixture,
@@ -149,6 +151,8 @@ def x0_mean(
     a = torch.as_tensor(abar, dtype=torch.float64).reshape(-1, 1)
     return (x + (1 - a)*self.score(x, abar))/a**0.5
 
+# %% ../nbs/oracle.ipynb #bccad39b
+#| eq: eq-oracle-eps
 @patch
 def eps(
     self: GaussianMixture,
@@ -159,7 +163,7 @@ def eps(
     a = torch.as_tensor(abar, dtype=torch.float64).reshape(-1, 1)
     return -(1 - a)**0.5*self.score(x, abar)
 
-# %% ../nbs/oracle.ipynb #439dc0d3
+# %% ../nbs/oracle.ipynb #9f6c3e1f
 @patch
 def eps_model(
     self: GaussianMixture,

@@ -4,7 +4,7 @@
 __all__ = ['simple_loss', 'loss_at', 'stratified_times', 'loss_by_time', 'ema_decay', 'ema_rule', 'rate', 'TrainResult', 'train',
            'save', 'load']
 
-# %% ../nbs/training.ipynb #f78631ca
+# %% ../nbs/training.ipynb #bb50ed56
 import json, os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ from .forward import q_sample, target
 from .schedule import Schedule
 from .unet import UNet, drop_labels
 
-# %% ../nbs/training.ipynb #fc515b2a
+# %% ../nbs/training.ipynb #29ab7d67
 #| eq: eq-training-simple eq-training-weights
 def simple_loss(
     model: Callable,             # model(xt, t), or model(xt, t, y) if y is given
@@ -34,12 +34,15 @@ def simple_loss(
     y: torch.Tensor | None = None, # classes, (B,)
     predicts: str = "eps",       # what the model outputs: "eps", "x0" or "v"
 ) -> torch.Tensor:               # (B,)
-    "Mean squared error of each sample's prediction. Ho et al. 2020, eq. 14, divided by D."
+    """Mean squared error of each sample's prediction.
+
+    Ho et al. 2020, eq. 14, divided by D.
+    """
     xt = q_sample(sched, x0, t, eps)
     out = model(xt, t.to(xt.device)) if y is None else model(xt, t.to(xt.device), y)
     return (out.float() - target(sched, x0, t, eps, predicts)).square().flatten(1).mean(1)
 
-# %% ../nbs/training.ipynb #77849eec
+# %% ../nbs/training.ipynb #51a6b990
 #| eq: eq-training-floor
 @torch.no_grad()
 def loss_at(
@@ -54,10 +57,11 @@ def loss_at(
     "The average loss at each of some times, on the same data with fresh noise."
     def one(t):
         eps = torch.randn(x0.shape, generator=generator).to(x0)
-        return simple_loss(model, sched, x0, torch.full((len(x0),), t), eps, y, predicts).mean()
+        loss = simple_loss(model, sched, x0, torch.full((len(x0),), t), eps, y, predicts)
+        return loss.mean()
     return torch.stack([one(t) for t in times])
 
-# %% ../nbs/training.ipynb #cb703512
+# %% ../nbs/training.ipynb #58294c6d
 #| eq: eq-training-stratified eq-training-variance
 def stratified_times(
     B: int, # how many
@@ -68,7 +72,7 @@ def stratified_times(
     u = torch.rand(B, dtype=torch.float64, generator=generator)
     return 1 + (T*(torch.arange(B) + u)/B).long().clamp(max=T - 1)
 
-# %% ../nbs/training.ipynb #77e32703
+# %% ../nbs/training.ipynb #e24a43de
 #| eq: eq-training-bins
 def loss_by_time(
     loss: torch.Tensor, # of each sample, (B,)
@@ -81,8 +85,8 @@ def loss_by_time(
     total = torch.zeros(bins).index_add_(0, b, loss.detach().float().cpu())
     return total/torch.bincount(b, minlength=bins)
 
-# %% ../nbs/training.ipynb #cc80cada
-#| eq: eq-training-ema eq-training-ema-warmup eq-training-ema-start
+# %% ../nbs/training.ipynb #f600991d
+#| eq: eq-training-ema-warmup eq-training-ema-start
 def ema_decay(
     k: int,           # how many steps have been made, from 1
     d: float = 0.999, # the decay in the long run
@@ -90,6 +94,8 @@ def ema_decay(
     "The decay of the average at step k, with warm-up."
     return min(d, (1 + k)/(10 + k))
 
+# %% ../nbs/training.ipynb #15dc8772
+#| eq: eq-training-ema
 def ema_rule(
     d: float = 0.999, # the decay in the long run
 ) -> Callable:        # rule(means, weights, k), which changes the list of means
@@ -98,7 +104,7 @@ def ema_rule(
         torch._foreach_lerp_(means, weights, 1 - ema_decay(int(k), d))
     return rule
 
-# %% ../nbs/training.ipynb #2b0be537
+# %% ../nbs/training.ipynb #332d5baf
 #| eq: eq-training-rate
 def rate(
     k: int,      # the step, 0 … n − 1
@@ -109,16 +115,16 @@ def rate(
     if k < warmup: return (k + 1)/warmup
     return 0.5*(1 + np.cos(np.pi*(k - warmup)/max(1, n - warmup)))
 
-# %% ../nbs/training.ipynb #03a4b244
+# %% ../nbs/training.ipynb #5b578498
 class TrainResult(NamedTuple):
     "What training returns."
     model: nn.Module           # the average of the weights, ready to evaluate
-    log: dict[str, np.ndarray] # "step" 1 … n, "loss", "rate", each (n,), and "by_time", (n, 10)
+    log: dict[str, np.ndarray] # "step" 1 … n, "loss", "rate": (n,); "by_time": (n, 10)
 
 def train(
-    model: nn.Module,             # called as model(xt, t), or model(xt, t, y) if it has `num_classes`; changed
+    model: nn.Module,             # model(xt, t), with y if it has `num_classes`; changed
     sched: Schedule,
-    images: Images,               # bytes, which are normalised, or floats, which are taken as they are
+    images: Images,               # bytes, to be normalised, or floats, taken as they are
     steps: int,                   # n, how often the weights change
     batch_size: int = 64,         # a batch of one process
     lr: float = 2e-3,             # Adam's learning rate at its highest
@@ -134,14 +140,17 @@ def train(
 ) -> TrainResult:
     """Train a network.
 
-    Raises FloatingPointError if the loss is no longer finite. Ctrl-C ends the training and returns what there is.
+    Raises FloatingPointError if the loss is no longer finite.
+    Ctrl-C ends the training and returns what there is.
     """
-    AcceleratorState._reset_state()                       # it remembers the precision of an earlier run
-    accelerator = Accelerator(mixed_precision=mixed_precision, gradient_accumulation_steps=accumulate)
+    AcceleratorState._reset_state()    # it remembers the precision of an earlier run
+    accelerator = Accelerator(mixed_precision=mixed_precision,
+                              gradient_accumulation_steps=accumulate)
     torch.manual_seed(seed + accelerator.process_index)
     g = torch.Generator().manual_seed(seed + accelerator.process_index)
     feed, classes = batches(images, batch_size, g), getattr(model, "num_classes", None)
-    ema = AveragedModel(model, accelerator.device, multi_avg_fn=ema_rule(ema_decay)).eval()
+    ema = AveragedModel(model, accelerator.device, multi_avg_fn=ema_rule(ema_decay))
+    ema.eval()
     ema.update_parameters(model)
     opt = torch.optim.Adam(model.parameters(), lr=lr)
     plan = torch.optim.lr_scheduler.LambdaLR(opt, lambda k: rate(k, steps, warmup))
@@ -151,7 +160,8 @@ def train(
     def one_batch():
         x, y = next(feed)
         t, eps = stratified_times(len(x), sched.T, g), torch.randn(x.shape, generator=g)
-        y = drop_labels(y, label_dropout, classes, g).to(accelerator.device) if classes else None
+        y = drop_labels(y, label_dropout, classes, g) if classes else None
+        if y is not None: y = y.to(accelerator.device)
         x, eps = x.to(accelerator.device), eps.to(accelerator.device)
         x0 = normalise(x) if x.dtype == torch.uint8 else x
         return simple_loss(net, sched, x0, t, eps, y, predicts), t
@@ -166,35 +176,48 @@ def train(
                 with accelerator.accumulate(net):
                     loss, t = one_batch()
                     if not loss.isfinite().all():
-                        raise FloatingPointError(f"The loss is no longer finite at step {k} of {steps}; try a lower learning rate.")
+                        raise FloatingPointError(
+                            f"The loss is no longer finite at step {k} of {steps}; "
+                            "try a lower learning rate.")
                     accelerator.backward(loss.mean())
-                    if accelerator.sync_gradients: accelerator.clip_grad_norm_(net.parameters(), clip)
+                    if accelerator.sync_gradients:
+                        accelerator.clip_grad_norm_(net.parameters(), clip)
                     opt.step(); opt.zero_grad()
                 seen.append((loss.detach(), t))
             ema.update_parameters(model)
             loss, t = (torch.cat(v) for v in zip(*seen))
-            now = (k, loss.mean().item(), plan.get_last_lr()[0], loss_by_time(loss, t, sched.T).numpy())
+            now = (k, loss.mean().item(), plan.get_last_lr()[0],
+                   loss_by_time(loss, t, sched.T).numpy())
             for name, value in zip(log, now): log[name].append(value)
             plan.step()
             bar.update(len(t))
             bar.set_postfix_str(f"loss {np.mean(log['loss'][-50:]):.4f}", refresh=False)
     except KeyboardInterrupt:
-        print(f"Interrupted at step {k} of {steps}; this is the average of the weights so far.")
+        print(f"Interrupted at step {k} of {steps}; "
+              "this is the average of the weights so far.")
     bar.close()
     accelerator.unwrap_model(net, keep_fp32_wrapper=False).eval()
-    return TrainResult(ema.module.requires_grad_(False), {name: np.array(values) for name, values in log.items()})
+    return TrainResult(ema.module.requires_grad_(False),
+                       {name: np.array(values) for name, values in log.items()})
 
-# %% ../nbs/training.ipynb #af59c5f7
+# %% ../nbs/training.ipynb #9c0b79fc
 def save(
     model: UNet,
     path: str | Path, # by custom it ends in .safetensors; missing folders are made
 ) -> None:
-    "Write a network's weights and configuration, whole or not at all. Raises TypeError for a model without a configuration."
-    if not isinstance(model, UNet): raise TypeError(f"A {type(model).__name__} cannot be saved; only a d2c.unet.UNet knows how it was built.")
+    """Write a network's weights and configuration, whole or not at all.
+
+    Raises TypeError for a model without a configuration.
+    """
+    if not isinstance(model, UNet):
+        raise TypeError(f"A {type(model).__name__} cannot be saved; "
+                        "only a d2c.unet.UNet knows how it was built.")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: v.detach().cpu().contiguous() for name, v in model.state_dict().items()}
-    data = safetensors.torch.save(tensors, metadata={"d2c.UNet": json.dumps(model.config)})
+    tensors = {name: v.detach().cpu().contiguous()
+               for name, v in model.state_dict().items()}
+    about = {"d2c.UNet": json.dumps(model.config)}
+    data = safetensors.torch.save(tensors, metadata=about)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with open(part, "wb") as f:
@@ -205,17 +228,26 @@ def save(
 def load(
     path: str | Path, # a file that `save` wrote
 ) -> UNet:            # on the CPU, ready to evaluate
-    "Rebuild a network from its file. Raises FileNotFoundError, or ValueError for a file that is cut short or something else."
+    """Rebuild a network from its file.
+
+    Raises FileNotFoundError, or ValueError for a file that is cut short
+    or something else.
+    """
     if not Path(path).is_file(): raise FileNotFoundError(f"There is no file {path}.")
     try:
         with safetensors.safe_open(path, "pt") as f:
-            about, tensors = f.metadata() or {}, {name: f.get_tensor(name) for name in f.keys()}
+            about = f.metadata() or {}
+            tensors = {name: f.get_tensor(name) for name in f.keys()}
     except (safetensors.SafetensorError, OSError):
-        raise ValueError(f"{path} is not a whole safetensors file; it was cut short or is something else.") from None
-    if "d2c.UNet" not in about: raise ValueError(f"{path} does not say which network it holds; only files written by d2c.training.save can be loaded.")
+        raise ValueError(f"{path} is not a whole safetensors file; "
+                         "it was cut short or is something else.") from None
+    if "d2c.UNet" not in about:
+        raise ValueError(f"{path} does not say which network it holds; "
+                         "only files written by d2c.training.save can be loaded.")
     try:
         model = UNet(**json.loads(about["d2c.UNet"]))
         model.load_state_dict(tensors)
     except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"{path} holds another network than it says; it was changed, or written by another version of d2c.") from None
+        raise ValueError(f"{path} holds another network than it says; it was changed, "
+                         "or written by another version of d2c.") from None
     return model.eval()

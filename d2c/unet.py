@@ -4,30 +4,32 @@
 __all__ = ['time_embedding', 'Float32GroupNorm', 'norm', 'film', 'zeroed', 'ResBlock', 'attention', 'Attention', 'Down', 'Up',
            'to_depth', 'to_space', 'drop_labels', 'Block', 'UNet', 'digits', 'cifar10', 'celeba64']
 
-# %% ../nbs/unet.ipynb #95497a53
+# %% ../nbs/unet.ipynb #b01f6497
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-# %% ../nbs/unet.ipynb #792e9c0a
+# %% ../nbs/unet.ipynb #39956033
 #| eq: eq-unet-embedding eq-unet-embedding-inner
 def time_embedding(
     n: torch.Tensor,       # t − 1, (B,)
     dim: int,              # 2h, even
-    style: str = "openai", # "openai": cosines first, h in the exponent; "ddpm": sines first, h − 1
+    style: str = "openai", # cosines first, h in the exponent; "ddpm": sines first, h − 1
 ) -> torch.Tensor:         # (B, dim), float32
     "Sines and cosines of the time at geometrically spaced frequencies."
-    if dim < 4 or dim%2: raise ValueError(f"The embedding needs an even width of at least 4, not {dim}.")
+    if dim < 4 or dim%2:
+        raise ValueError(f"The embedding needs an even width of at least 4, not {dim}.")
     h = dim//2
     j = torch.arange(h, dtype=torch.float64, device=n.device)
     omega = 10_000**(-j/(h if style == "openai" else h - 1))
     angle = (n.double()[:, None]*omega).float()
-    return torch.cat([angle.cos(), angle.sin()] if style == "openai" else [angle.sin(), angle.cos()], 1)
+    pair = [angle.cos(), angle.sin()] if style == "openai" else [angle.sin(), angle.cos()]
+    return torch.cat(pair, 1)
 
-# %% ../nbs/unet.ipynb #730d8478
+# %% ../nbs/unet.ipynb #c0774cbe
 #| eq: eq-unet-groupnorm
 class Float32GroupNorm(nn.GroupNorm):
-    "Group normalisation, computed in float32 also where autocast has made its input shorter."
+    "Group normalisation, computed in float32 also where autocast made its input shorter."
     def forward(self, x): return super().forward(x.float())
 
 def norm(
@@ -36,10 +38,12 @@ def norm(
     style: str = "openai", # sets δ
 ) -> nn.GroupNorm:
     "Group normalisation, as it starts: scale 1, offset 0."
-    if channels%groups: raise ValueError(f"{groups} groups do not divide {channels} channels; choose a divisor.")
+    if channels%groups:
+        raise ValueError(f"{groups} groups do not divide {channels} channels; "
+                         "choose a divisor.")
     return Float32GroupNorm(groups, channels, eps=1e-5 if style == "openai" else 1e-6)
 
-# %% ../nbs/unet.ipynb #8f0eefc4
+# %% ../nbs/unet.ipynb #3a1a525e
 #| eq: eq-unet-film
 def film(
     h: torch.Tensor,     # features, (B, C, H, W)
@@ -49,7 +53,7 @@ def film(
     "Scale and shift each channel."
     return (1 + scale)*h + shift
 
-# %% ../nbs/unet.ipynb #32842f94
+# %% ../nbs/unet.ipynb #ccd52610
 def zeroed(
     layer: nn.Module, # with weights and, perhaps, offsets
 ) -> nn.Module:       # the same layer
@@ -57,7 +61,7 @@ def zeroed(
     for p in layer.parameters(): nn.init.zeros_(p)
     return layer
 
-# %% ../nbs/unet.ipynb #843be144
+# %% ../nbs/unet.ipynb #73faa086
 #| eq: eq-unet-resblock
 class ResBlock(nn.Module):
     "Two convolutions whose middle the time steers, added to the input."
@@ -71,9 +75,11 @@ class ResBlock(nn.Module):
         style: str = "openai", # "openai": the time scales and shifts; "ddpm": it is added
     ):
         super().__init__()
-        self.norm1, self.conv1 = norm(c_in, groups, style), nn.Conv2d(c_in, c_out, 3, padding=1)
+        self.norm1 = norm(c_in, groups, style)
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
         self.emb = nn.Linear(c_emb, 2*c_out if style == "openai" else c_out)
-        self.norm2, self.conv2 = norm(c_out, groups, style), zeroed(nn.Conv2d(c_out, c_out, 3, padding=1))
+        self.norm2 = norm(c_out, groups, style)
+        self.conv2 = zeroed(nn.Conv2d(c_out, c_out, 3, padding=1))
         self.dropout = nn.Dropout(dropout)
         self.skip = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1)
         self.style = style
@@ -89,7 +95,7 @@ class ResBlock(nn.Module):
         else: h = self.norm2(h + e)
         return self.skip(x) + self.conv2(self.dropout(F.silu(h)))
 
-# %% ../nbs/unet.ipynb #800baf34
+# %% ../nbs/unet.ipynb #c7de8fa4
 #| eq: eq-unet-attention
 def attention(
     q: torch.Tensor, # queries, (…, N, d)
@@ -100,7 +106,7 @@ def attention(
     A = (q @ k.mT*q.shape[-1]**-0.5).softmax(dim=-1)
     return A @ v
 
-# %% ../nbs/unet.ipynb #d6a4b6a5
+# %% ../nbs/unet.ipynb #950b06b4
 #| eq: eq-unet-permutation
 class Attention(nn.Module):
     "Self-attention over all positions of a feature map, added to it."
@@ -112,9 +118,12 @@ class Attention(nn.Module):
         style: str = "openai",
     ):
         super().__init__()
-        if channels%heads: raise ValueError(f"{heads} heads do not divide {channels} channels; choose a divisor.")
+        if channels%heads:
+            raise ValueError(f"{heads} heads do not divide {channels} channels; "
+                             "choose a divisor.")
         self.heads = heads
-        self.norm, self.qkv = norm(channels, groups, style), nn.Conv2d(channels, 3*channels, 1)
+        self.norm = norm(channels, groups, style)
+        self.qkv = nn.Conv2d(channels, 3*channels, 1)
         self.out = zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(
@@ -122,16 +131,17 @@ class Attention(nn.Module):
         x: torch.Tensor, # (B, C, H, W)
     ) -> torch.Tensor:   # (B, C, H, W)
         B, C, H, W = x.shape
-        q, k, v = self.qkv(self.norm(x)).reshape(B, 3, self.heads, C//self.heads, H*W).mT.unbind(1)
+        rows = self.qkv(self.norm(x))
+        q, k, v = rows.reshape(B, 3, self.heads, C//self.heads, H*W).mT.unbind(1)
         return x + self.out(attention(q, k, v).mT.reshape(B, C, H, W))
 
-# %% ../nbs/unet.ipynb #5ee3efb2
+# %% ../nbs/unet.ipynb #ca2cd487
 class Down(nn.Module):
     "Halve the resolution by a convolution of stride 2."
     def __init__(
         self,
         channels: int,
-        style: str = "openai", # "openai" pads by 1 on all sides; "ddpm" right and below only
+        style: str = "openai", # pads by 1 on all sides; "ddpm": right and below only
     ):
         super().__init__()
         self.pad = (1, 1, 1, 1) if style == "openai" else (0, 1, 0, 1)
@@ -143,9 +153,10 @@ class Up(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-    def forward(self, x, e=None): return self.conv(F.interpolate(x, scale_factor=2., mode="nearest"))
+    def forward(self, x, e=None):
+        return self.conv(F.interpolate(x, scale_factor=2., mode="nearest"))
 
-# %% ../nbs/unet.ipynb #6b52506e
+# %% ../nbs/unet.ipynb #450986ff
 #| eq: eq-unet-space-to-depth
 def to_depth(
     x: torch.Tensor, # (B, C, r·H, r·W)
@@ -153,7 +164,8 @@ def to_depth(
 ) -> torch.Tensor:   # (B, C·r², H, W)
     "Pixels of each r × r cell to channels."
     B, C, H, W = x.shape
-    return x.reshape(B, C, H//r, r, W//r, r).permute(0, 1, 3, 5, 2, 4).reshape(B, C*r*r, H//r, W//r)
+    x = x.reshape(B, C, H//r, r, W//r, r).permute(0, 1, 3, 5, 2, 4)
+    return x.reshape(B, C*r*r, H//r, W//r)
 
 def to_space(
     x: torch.Tensor, # (B, C·r², H, W)
@@ -161,9 +173,10 @@ def to_space(
 ) -> torch.Tensor:   # (B, C, r·H, r·W)
     "Undo `to_depth`."
     B, C, H, W = x.shape
-    return x.reshape(B, C//r**2, r, r, H, W).permute(0, 1, 4, 2, 5, 3).reshape(B, C//r**2, H*r, W*r)
+    x = x.reshape(B, C//r**2, r, r, H, W).permute(0, 1, 4, 2, 5, 3)
+    return x.reshape(B, C//r**2, H*r, W*r)
 
-# %% ../nbs/unet.ipynb #e82182f3
+# %% ../nbs/unet.ipynb #07b4a556
 #| eq: eq-unet-label-dropout
 def drop_labels(
     y: torch.Tensor, # classes, (B,)
@@ -175,7 +188,7 @@ def drop_labels(
     hidden = torch.rand(y.shape, generator=generator) < p
     return torch.where(hidden.to(y.device), null, y)
 
-# %% ../nbs/unet.ipynb #6325052f
+# %% ../nbs/unet.ipynb #4b7ee2bf
 class Block(nn.Module):
     "A residual block, with attention after it where asked for."
     def __init__(self, c_in: int, c_out: int, c_emb: int, attend: bool,
@@ -192,36 +205,43 @@ class UNet(nn.Module):
     """
     def __init__(
         self,
-        channels: int = 1,        # of the pictures
-        size: int = 28,           # their side, pixels
-        width: int = 32,          # channels at the highest resolution
-        mults: tuple = (1, 2),    # channels of each resolution, in widths; one `Down` between two
-        blocks: int = 1,          # residual blocks a resolution on the way down
-        attention: tuple = (7,),  # resolutions (sides of the feature map) with attention in every block
-        heads: int = 1,           # of attention
-        groups: int = 8,          # of the normalisations
-        stem: int = 1,            # r of the space-to-depth entrance; 1: none
-        dropout: float = 0.,      # inside the residual blocks
+        channels: int = 1,       # of the pictures
+        size: int = 28,          # their side, pixels
+        width: int = 32,         # channels at the highest resolution
+        mults: tuple = (1, 2),   # channels per resolution, in widths; a `Down` between
+        blocks: int = 1,         # residual blocks a resolution on the way down
+        attention: tuple = (7,), # sides of feature maps with attention in every block
+        heads: int = 1,          # of attention
+        groups: int = 8,         # of the normalisations
+        stem: int = 1,           # r of the space-to-depth entrance; 1: none
+        dropout: float = 0.,     # inside the residual blocks
         num_classes: int | None = None, # K; None: no class as input
-        style: str = "openai",    # or "ddpm": embedding, δ, conditioning and padding as in Ho et al.'s code
+        style: str = "openai",   # "ddpm": Ho et al.'s embedding, δ, conditioning, padding
     ):
         super().__init__()
-        if style not in ("openai", "ddpm"): raise ValueError(f'The style is "openai" or "ddpm", not {style!r}.')
-        self.config = dict(channels=channels, size=size, width=width, mults=list(mults), blocks=blocks,
-                           attention=list(attention), heads=heads, groups=groups, stem=stem, dropout=dropout,
-                           num_classes=num_classes, style=style)
+        if style not in ("openai", "ddpm"):
+            raise ValueError(f'The style is "openai" or "ddpm", not {style!r}.')
+        self.config = dict(
+            channels=channels, size=size, width=width, mults=list(mults), blocks=blocks,
+            attention=list(attention), heads=heads, groups=groups, stem=stem,
+            dropout=dropout, num_classes=num_classes, style=style)
         self.channels, self.width, self.stem = channels, width, stem
         self.num_classes, self.style = num_classes, style
-        self.multiple = stem*2**(len(mults) - 1)          # what height and width must be divisible by
+        # what height and width must be divisible by
+        self.multiple = stem*2**(len(mults) - 1)
         if size%self.multiple:
-            raise ValueError(f"The size {size} must be a multiple of {self.multiple} to be halved {len(mults) - 1} times after a stem of {stem}.")
+            raise ValueError(f"The size {size} must be a multiple of {self.multiple} to "
+                             f"be halved {len(mults) - 1} times after a stem of {stem}.")
         sides = [size//stem//2**level for level in range(len(mults))]
         if missing := set(attention) - set(sides):
-            raise ValueError(f"No feature map has side {min(missing)}, so attention there would never run; the sides are {sides}.")
+            raise ValueError(f"No feature map has side {min(missing)}, so attention "
+                             f"there would never run; the sides are {sides}.")
 
         c, c_emb = width, 4*width
-        def block(c_in, c_out, attend): return Block(c_in, c_out, c_emb, attend, heads, groups, dropout, style)
-        self.embed_time = nn.Sequential(nn.Linear(width, c_emb), nn.SiLU(), nn.Linear(c_emb, c_emb))
+        def block(c_in, c_out, attend):
+            return Block(c_in, c_out, c_emb, attend, heads, groups, dropout, style)
+        self.embed_time = nn.Sequential(nn.Linear(width, c_emb), nn.SiLU(),
+                                        nn.Linear(c_emb, c_emb))
         self.embed_class = nn.Embedding(num_classes + 1, c_emb) if num_classes else None
         self.enter = nn.Conv2d(channels*stem**2, c, 3, padding=1)
         self.down, self.up, skips = nn.ModuleList(), nn.ModuleList(), [c]
@@ -243,10 +263,11 @@ class UNet(nn.Module):
         self,
         xt: torch.Tensor,      # x_t, float, (B, C, H, W)
         t: int | torch.Tensor, # 1 … T, one for all or (B,)
-        y: int | torch.Tensor | None = None, # class 0 … K − 1; None or K: the null class; one for all or (B,)
+        y: int | torch.Tensor | None = None, # class 0 … K − 1; None, K: null; one or (B,)
     ) -> torch.Tensor:         # (B, C, H, W)
         t, y = self._inputs(xt, t, y)
-        e = self.embed_time(time_embedding(t - 1, self.width, self.style)) # the only line that counts from 0
+        # the only line that counts from 0
+        e = self.embed_time(time_embedding(t - 1, self.width, self.style))
         if y is not None: e = e + self.embed_class(y)
         h = self.enter(to_depth(xt, self.stem))
         skips = [h]
@@ -262,40 +283,52 @@ class UNet(nn.Module):
     def _inputs(self, xt, t, y):
         "Check the inputs; t and y as (B,) tensors."
         if xt.ndim != 4 or xt.shape[1] != self.channels:
-            raise ValueError(f"Pictures of shape (B, {self.channels}, H, W) are needed, and the shape is {(*xt.shape,)}.")
+            raise ValueError(f"Pictures of shape (B, {self.channels}, H, W) are needed, "
+                             f"and the shape is {(*xt.shape,)}.")
         H, W = xt.shape[2:]
         if H%self.multiple or W%self.multiple:
-            raise ValueError(f"Height and width must be multiples of {self.multiple}, and the pictures are {H} × {W}; crop or pad them.")
-        if y is not None and not self.num_classes: raise ValueError("This network was built without classes; leave y out.")
+            raise ValueError(f"Height and width must be multiples of {self.multiple}, "
+                             f"and the pictures are {H} × {W}; crop or pad them.")
+        if y is not None and not self.num_classes:
+            raise ValueError("This network was built without classes; leave y out.")
         if self.num_classes and y is None: y = self.num_classes
         t = _per_picture("t", t, xt, 1, None)
         return t, None if y is None else _per_picture("y", y, xt, 0, self.num_classes)
 
-def _per_picture(name: str, value, xt: torch.Tensor, low: int, high: int | None) -> torch.Tensor:
-    "`value` as a (B,) tensor on x_t's device, checked to lie in low … high (where a look does not stall the device)."
+def _per_picture(name: str, value, xt: torch.Tensor,
+                 low: int, high: int | None) -> torch.Tensor:
+    """`value` as a (B,) tensor on x_t's device, checked to lie in low … high.
+
+    It is checked only where a look does not stall the device.
+    """
     value = torch.as_tensor(value, device=xt.device)
     if value.ndim == 0: value = value.expand(len(xt))
     if value.shape != xt.shape[:1]:
-        raise ValueError(f"{name} must be one number or have one for each of the {len(xt)} pictures, and its shape is {(*value.shape,)}.")
+        raise ValueError(f"{name} must be one number or have one for each of the "
+                         f"{len(xt)} pictures, and its shape is {(*value.shape,)}.")
     if xt.device.type == "cpu" and len(value) and not torch.compiler.is_compiling():
         if value.min() < low or (high is not None and value.max() > high):
-            raise ValueError(f"{name} must lie in {low} … {'T' if high is None else high}, and here it runs from {value.min().item()} to {value.max().item()}.")
+            raise ValueError(
+                f"{name} must lie in {low} … {'T' if high is None else high}, and here "
+                f"it runs from {value.min().item()} to {value.max().item()}.")
     return value
 
-# %% ../nbs/unet.ipynb #409e510b
+# %% ../nbs/unet.ipynb #8f9f82c9
 def digits(
     num_classes: int | None = 10,
     **changes, # any argument of `UNet`
 ) -> UNet:
     "The book's network for 28 × 28 digits."
-    preset = dict(channels=1, size=28, width=32, mults=(1, 2), blocks=1, attention=(), heads=2, stem=2, num_classes=num_classes)
+    preset = dict(channels=1, size=28, width=32, mults=(1, 2), blocks=1, attention=(),
+                  heads=2, stem=2, num_classes=num_classes)
     return UNet(**{**preset, **changes})
 
 def cifar10(
     **changes, # any argument of `UNet`
 ) -> UNet:
     "Ho et al.'s network for 32 × 32 colour pictures (Ho et al. 2020, appendix B)."
-    preset = dict(channels=3, size=32, width=128, mults=(1, 2, 2, 2), blocks=2, attention=(16,), groups=32, dropout=.1, style="ddpm")
+    preset = dict(channels=3, size=32, width=128, mults=(1, 2, 2, 2), blocks=2,
+                  attention=(16,), groups=32, dropout=.1, style="ddpm")
     return UNet(**{**preset, **changes})
 
 def celeba64(
