@@ -53,7 +53,7 @@ else:
 endef
 export WHY_PIP_FAILED
 
-$(READY): settings.ini setup.py pyproject.toml
+$(READY): settings.ini setup.py
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.10 or newer is needed and there is no $(PYTHON); name one: make PYTHON=python3.12 …"; exit 1; }
 	@$(PYTHON) -c "$$CHECK_PYTHON"
 	@echo "Setting up $(VENV) (about 6 GB, a few minutes the first time) …"

@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['Step', 'strides', 'ddpm_steps', 'sample']
 
-# %% ../nbs/ddpm.ipynb #13f4d7b7
+# %% ../nbs/ddpm.ipynb #f5f8a106
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 import torch
@@ -12,7 +12,7 @@ from .forward import x0_from_eps
 from .posterior import q_posterior, reverse_var
 from .schedule import Schedule
 
-# %% ../nbs/ddpm.ipynb #cc2b9dd8
+# %% ../nbs/ddpm.ipynb #ed1c6501
 class Step(NamedTuple):
     "One step of a sampler."
     t: int           # where it came from
@@ -43,7 +43,7 @@ def strides(
                          "predicted noise cannot say what it was; start below.")
     return list(zip(times, times[1:] + [0]))
 
-# %% ../nbs/ddpm.ipynb #1ba33a92
+# %% ../nbs/ddpm.ipynb #c2593cdb
 #| eq: eq-ddpm-step
 def ddpm_steps(
     eps_model: Callable,                # eps_model(xt, t) → predicted noise, for t an int
@@ -74,7 +74,7 @@ def ddpm_steps(
             yield Step(t, s, x, x0)
     return run(xT)
 
-# %% ../nbs/ddpm.ipynb #f857c70d
+# %% ../nbs/ddpm.ipynb #813378c0
 def sample(
     steps: Iterable[Step],  # a sampler, such as `ddpm_steps(…)`
     progress: bool = False, # show a bar

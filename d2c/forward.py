@@ -4,12 +4,12 @@
 __all__ = ['q_step', 'q_sample', 'prior_kl', 'x0_from_eps', 'eps_from_x0', 'v_from_eps', 'x0_from_v', 'eps_from_v',
            'score_from_eps', 'eps_from_score', 'target', 'as_eps']
 
-# %% ../nbs/forward.ipynb #19127189
+# %% ../nbs/forward.ipynb #a3ad3059
 from collections.abc import Callable
 import torch
 from .schedule import Schedule, cosine, like, linear
 
-# %% ../nbs/forward.ipynb #85130bae
+# %% ../nbs/forward.ipynb #4505d4b9
 #| eq: eq-forward-kernel eq-forward-step
 def q_step(
     sched: Schedule,
@@ -22,7 +22,7 @@ def q_step(
     keep = sched.at(t)/sched.at(s)
     return like(keep**0.5, xs)*xs + like((1 - keep)**0.5, xs)*eps
 
-# %% ../nbs/forward.ipynb #f918eb59
+# %% ../nbs/forward.ipynb #2784dd94
 #| eq: eq-forward-marginal
 def q_sample(
     sched: Schedule,
@@ -34,7 +34,7 @@ def q_sample(
     abar = sched.at(t)
     return like(abar**0.5, x0)*x0 + like((1 - abar)**0.5, x0)*eps
 
-# %% ../nbs/forward.ipynb #85aa703a
+# %% ../nbs/forward.ipynb #6ef8899f
 #| eq: eq-forward-prior
 def prior_kl(
     sched: Schedule,
@@ -48,7 +48,7 @@ def prior_kl(
     log_var = torch.log1p(torch.tensor(-abar, dtype=torch.float64))
     return 0.5*(abar*(x**2).sum(1) - x.shape[1]*(abar + log_var))
 
-# %% ../nbs/forward.ipynb #51858515
+# %% ../nbs/forward.ipynb #cd15abf2
 #| eq: eq-forward-x0-eps
 def x0_from_eps(
     sched: Schedule,
@@ -70,7 +70,7 @@ def eps_from_x0(
     abar = sched.at(t)
     return (xt - like(abar**0.5, xt)*x0)/like((1 - abar)**0.5, xt)
 
-# %% ../nbs/forward.ipynb #bb51acba
+# %% ../nbs/forward.ipynb #5542f5b6
 #| eq: eq-forward-v
 def v_from_eps(
     sched: Schedule,
@@ -82,7 +82,7 @@ def v_from_eps(
     abar = sched.at(t)
     return like(abar**0.5, x0)*eps - like((1 - abar)**0.5, x0)*x0
 
-# %% ../nbs/forward.ipynb #ad1dec98
+# %% ../nbs/forward.ipynb #a1605547
 #| eq: eq-forward-from-v
 def x0_from_v(
     sched: Schedule,
@@ -104,7 +104,7 @@ def eps_from_v(
     abar = sched.at(t)
     return like((1 - abar)**0.5, xt)*xt + like(abar**0.5, xt)*v
 
-# %% ../nbs/forward.ipynb #443e3dff
+# %% ../nbs/forward.ipynb #c0f8627e
 #| eq: eq-forward-score
 def score_from_eps(
     sched: Schedule,
@@ -122,7 +122,7 @@ def eps_from_score(
     "The noise prediction that this score implies."
     return -like((1 - sched.at(t))**0.5, score)*score
 
-# %% ../nbs/forward.ipynb #4276d114
+# %% ../nbs/forward.ipynb #677bc712
 def target(
     sched: Schedule,
     x0: torch.Tensor,       # clean data, (B, …)

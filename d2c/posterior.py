@@ -3,11 +3,11 @@
 # %% auto #0
 __all__ = ['posterior_coef', 'check_order', 'q_posterior', 'mu_from_eps', 'reverse_var']
 
-# %% ../nbs/posterior.ipynb #aecd466c
+# %% ../nbs/posterior.ipynb #2bfcf1cb
 import torch
 from .schedule import Schedule, like
 
-# %% ../nbs/posterior.ipynb #1aeb9c96
+# %% ../nbs/posterior.ipynb #c1c4b005
 def posterior_coef(
     abar_t, # ᾱ_t, below ᾱ_s: a number, a tensor, or a symbol
     abar_s, # ᾱ_s, likewise
@@ -31,7 +31,7 @@ def check_order(
         raise ValueError("A step back needs s < t, "
                          f"and it is asked to go from t = {t} to s = {s}.")
 
-# %% ../nbs/posterior.ipynb #987b5d71
+# %% ../nbs/posterior.ipynb #5a59ee35
 #| eq: eq-posterior-mean eq-posterior-var
 def q_posterior(
     sched: Schedule,
@@ -48,7 +48,7 @@ def q_posterior(
     c0, ct, beta_tilde = posterior_coef(sched.at(t), sched.at(s))
     return like(c0, x0)*x0 + like(ct, xt)*xt, like(beta_tilde, xt)
 
-# %% ../nbs/posterior.ipynb #a86242c2
+# %% ../nbs/posterior.ipynb #3fc13f89
 #| eq: eq-posterior-mu-eps
 def mu_from_eps(
     sched: Schedule,
@@ -66,7 +66,7 @@ def mu_from_eps(
     noise = like((1 - abar_t/abar_s)/(1 - abar_t)**0.5, xt)*eps
     return like((abar_s/abar_t)**0.5, xt)*(xt - noise)
 
-# %% ../nbs/posterior.ipynb #72f7bc14
+# %% ../nbs/posterior.ipynb #ed9983fc
 #| eq: eq-posterior-sigma
 def reverse_var(
     sched: Schedule,
