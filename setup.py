@@ -19,9 +19,9 @@ setup(
     classifiers=["Programming Language :: Python :: 3", "Intended Audience :: Science/Research"],
     python_requires=">=" + cfg["min_python"],
     packages=find_packages(include=["d2c", "d2c.*"]),
-    package_data={"d2c": ["datasets/*/*"]},
+    package_data={"d2c": ["datasets/*/*", "weights/*"]},
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split()},
-    entry_points={"nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
+    extras_require={"dev": cfg["dev_requirements"].split(), "log": ["tensorboard>=2.14"], "inception": ["torch-fidelity>=0.4"]},
+    entry_points={"console_scripts": ["d2c = d2c.numbers:main"], "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
     zip_safe=False,
 )

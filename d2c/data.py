@@ -2,9 +2,9 @@
 
 # %% auto #0
 __all__ = ['MNIST_MD5', 'SUFFIXES', 'Images', 'read_idx', 'mnist', 'normalise', 'to_bytes', 'centre_square', 'to_square',
-           'image_folder', 'batches']
+           'image_folder', 'keyed', 'batches']
 
-# %% ../nbs/data.ipynb #4c9dd7ff
+# %% ../nbs/data.ipynb #b0d73f17
 import gzip, hashlib, lzma, zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +16,14 @@ import torch
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-# %% ../nbs/data.ipynb #7477214a
+# %% ../nbs/data.ipynb #e08f1a05
 class Images(NamedTuple):
     "Pictures in memory: `len(images.x)` of them."
     x: torch.Tensor    # uint8, (N, C, H, W)
     y: torch.Tensor    # class of each, int64, (N,), 0 … K−1; all 0 without classes
     classes: list[str] # their K names, empty where there are no classes
 
-# %% ../nbs/data.ipynb #32b89f1e
+# %% ../nbs/data.ipynb #7ba8c478
 def read_idx(
     data: bytes, # the contents of an IDX file, unpacked
     name: str,   # what to call it in an error
@@ -39,7 +39,7 @@ def read_idx(
     values = np.frombuffer(data, np.uint8, offset=head)
     return torch.from_numpy(values.reshape(shape).copy())
 
-# %% ../nbs/data.ipynb #cff097cf
+# %% ../nbs/data.ipynb #36b144f3
 MNIST_MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
@@ -89,7 +89,7 @@ def mnist(
                          f"their shapes are {(*x.shape,)} and {(*y.shape,)}.")
     return Images(x[:, None], y.long(), [str(k) for k in range(10)])
 
-# %% ../nbs/data.ipynb #2a0e6f40
+# %% ../nbs/data.ipynb #35118fd0
 #| eq: eq-data-normalise
 def normalise(
     x: torch.Tensor, # uint8, any shape
@@ -100,7 +100,7 @@ def normalise(
                         "data that are floats already need no normalising.")
     return x.float()*2/255 - 1
 
-# %% ../nbs/data.ipynb #67846c98
+# %% ../nbs/data.ipynb #2b6fa654
 #| eq: eq-data-bytes
 def to_bytes(
     x: torch.Tensor, # floats, any shape; [−1, 1] is the nominal range
@@ -108,7 +108,7 @@ def to_bytes(
     "The network's range to bytes: nearest level, clamped."
     return ((x.float() + 1)*127.5).round().clamp(0, 255).to(torch.uint8)
 
-# %% ../nbs/data.ipynb #3c4608f7
+# %% ../nbs/data.ipynb #aa9c87d7
 #| eq: eq-data-crop
 def centre_square(
     width: int,  # pixels
@@ -138,7 +138,7 @@ def to_square(
     x = torch.from_numpy(np.array(image)).reshape(size, size, channels)
     return x.permute(2, 0, 1).contiguous()
 
-# %% ../nbs/data.ipynb #048093c6
+# %% ../nbs/data.ipynb #d5b75dcd
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif",
             ".tif", ".tiff", ".pgm", ".ppm"}
 
@@ -199,24 +199,38 @@ def image_folder(
         for i, square in enumerate(bar): x[i] = square
     return Images(x, torch.tensor(y), classes)
 
-# %% ../nbs/data.ipynb #7dff31a7
+# %% ../nbs/data.ipynb #726b94dd
+def keyed(
+    *key: int, # whole numbers ≥ 0, such as a seed and an epoch
+) -> torch.Generator: # on the CPU
+    "A generator that the key determines; other keys give unrelated ones."
+    state = np.random.SeedSequence([len(key), *key]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
+
+# %% ../nbs/data.ipynb #8b50bd96
 #| eq: eq-data-stream
 def batches(
-    images: Images,             # the data
-    batch_size: int,            # B
-    generator: torch.Generator, # determines the order
+    images: Images,  # the data
+    batch_size: int, # B
+    seed: int = 0,   # determines the order
+    start: int = 0,  # k of the first batch
+    rank: int = 0,   # which of several processes this is
+    world: int = 1,  # how many there are; each gets B of every B·world positions
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]: # bytes x (B, C, H, W), classes y (B,)
     """Shuffled batches without end; each example once in every N positions.
 
     Raises ValueError for no data or no batch size.
     """
-    n = len(images.x)
+    n, size = len(images.x), batch_size*world
     if n < 1 or batch_size < 1:
         raise ValueError("At least one example and a batch size of at least 1 are "
                          f"needed, not {n} and {batch_size}.")
-    stream = torch.empty(0, dtype=torch.long)
+    def order(epoch): return torch.randperm(n, generator=keyed(seed, epoch))
+    epoch, offset = divmod(start*size, n)
+    stream = order(epoch)[offset:]
     while True:
-        while len(stream) < batch_size:
-            stream = torch.cat([stream, torch.randperm(n, generator=generator)])
-        i, stream = stream[:batch_size], stream[batch_size:]
+        while len(stream) < size:
+            epoch += 1
+            stream = torch.cat([stream, order(epoch)])
+        i, stream = stream[rank:size:world], stream[size:]
         yield images.x[i], images.y[i]

@@ -36,9 +36,9 @@ while True:
     assert writer.stdout.readline() == "go\n"
     for _ in range(8):                               # look while it is being replaced
         time.sleep(.03)
-        assert load(path).leave[2].bias.unique().item() in (0, 1)
+        assert load(path).model.leave[2].bias.unique().item() in (0, 1)
     writer.kill(); writer.wait()
-    assert load(path).leave[2].bias.unique().item() in (0, 1)
+    assert load(path).model.leave[2].bias.unique().item() in (0, 1)
 
 
 def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
@@ -53,22 +53,46 @@ def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["net.safetensors"]
 
 
-def test_an_interrupt_keeps_what_was_learned(tmp_path):
-    path = tmp_path/"net.safetensors"
-    process = python("""
+TELL = """
 import d2c.training as t
 decay = t.ema_decay
 def tell(k, d):
     if k == 5: print("five", flush=True)
     return decay(k, d)
 t.ema_decay = tell
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_what_was_learned(tmp_path, number):
+    path = tmp_path/"net.safetensors"
+    process = python(TELL + """
 r = run(1_000_000, progress=False)
 save(r.model, sys.argv[1]); print("saved after", len(r.log["loss"]))
 """, path)
     assert process.stdout.readline() == "five\n"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0 and "Interrupted at step" in out and "saved after" in out and load(path)
+    assert process.returncode == 0 and "Stopped after step" in out and "saved after" in out and load(path)
+
+
+def test_killed_at_any_moment_and_taken_up_again(tmp_path):
+    "A run killed without warning, again and again, ends with the bits of one that was left alone."
+    code = """
+import hashlib
+r = run(60, progress=False, folder=sys.argv[1], save_every=3, accumulate=2)
+print(len(r.log["loss"]), hashlib.sha256(b"".join(p.numpy().tobytes() for p in r.model.parameters())).hexdigest())
+"""
+    checkpoint = tmp_path/"killed"/"checkpoint.pt"
+    for kill in range(3):
+        process, before = python(code, checkpoint.parent), checkpoint.stat().st_mtime_ns if kill else 0
+        while process.poll() is None and (not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before): time.sleep(.002)
+        time.sleep(.01*kill)
+        process.kill(); process.communicate()
+    killed, alone = (python(code, folder).communicate(timeout=120)[0] for folder in (checkpoint.parent, tmp_path/"alone"))
+    assert killed == alone and killed.startswith("60 ")
+    lines = (checkpoint.parent/"log.csv").read_text().splitlines()
+    assert len(lines) == 61 and lines == (tmp_path/"alone"/"log.csv").read_text().splitlines()
 
 
 def test_same_seed_same_bits_in_another_process():
@@ -88,13 +112,30 @@ def test_two_processes_agree(tmp_path):
     script.write_text(SETUP + """
 import os
 rank = os.environ["RANK"]
-r = run(5, progress=False, accumulate=2)
+r = run(3, progress=False, accumulate=2, folder=sys.argv[1] + "/run", save_every=2)
+r = run(3, progress=False, accumulate=2, folder=sys.argv[1] + "/run")
 save(r.model, f"{sys.argv[1]}/{rank}.safetensors")
 torch.save(torch.tensor(r.log["loss"]), f"{sys.argv[1]}/{rank}.loss")
 """)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script), str(tmp_path)]
     done = subprocess.run(launch, capture_output=True, text=True, env={**ENV, "ACCELERATE_USE_CPU": "true"}, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
-    a, b = (load(tmp_path/f"{rank}.safetensors") for rank in (0, 1))
+    a, b = (load(tmp_path/f"{rank}.safetensors").model for rank in (0, 1))
     assert all(torch.equal(v, w) for v, w in zip(a.parameters(), b.parameters()))
     assert not torch.equal(*(torch.load(tmp_path/f"{rank}.loss") for rank in (0, 1)))
+
+
+def test_tensorboard(tmp_path):
+    pytest.importorskip("tensorboard")
+    out, _ = python("run(3, progress=False, folder=sys.argv[1], tensorboard=True)", tmp_path).communicate(timeout=120)
+    assert list(tmp_path.rglob("events.out.tfevents.*"))
+
+
+def test_compiled(tmp_path):
+    "A compiled network learns the same, and what is saved is the plain network."
+    out, _ = python("""
+plain, compiled = run(3, progress=False), run(3, progress=False, compile=True)
+save(compiled.model, sys.argv[1])
+print(max((a - b).abs().max().item() for a, b in zip(plain.model.parameters(), compiled.model.parameters())) < 1e-3)
+""".replace("dropout=.1", "dropout=0"), tmp_path/"net").communicate(timeout=400)
+    assert out.endswith("True\n") and load(tmp_path/"net")
