@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A thread that waits for the others spins for a moment only: beside another program training then halves its speed, where it would lose five sixths.
 export GOMP_SPINCOUNT := 20000
 
-SOURCES := $(wildcard nbs/*.ipynb d2c/*.py d2c/datasets/*/*) _config.yml _toc.yml \
+SOURCES := $(wildcard nbs/*.ipynb d2c/*.py d2c/datasets/*/* d2c/weights/*) _config.yml _toc.yml \
            $(shell find book -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help

@@ -6,6 +6,7 @@ into the tags that MyST-NB knows. When pages are written, `AddLinks` puts the li
 numbered equation and fills the two index pages.
 """
 import ast
+import functools
 import hashlib
 import inspect
 import re
@@ -25,7 +26,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
 PACKAGE = "d2c"
-DATA = {"d2c.data": "datasets"}  # module -> folder that it reads
+DATA = {"d2c.data": "d2c/datasets", "d2c.pretrained": "d2c/weights", "d2c.numbers": "book/measured"}  # module -> folder that it reads
 
 SWITCH, TEXT, LABELS = r"(true|false)", r".+", r"[\w:-]+( +[\w:-]+)*"
 KNOWN = {
@@ -167,14 +168,18 @@ def closure(root, codes):
     return found
 
 
+@functools.cache
+def fingerprint(path, changed):
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
 def cache_key(root, codes):
     "Hash of the library modules that these cells depend on, and of the data those modules read."
     digest = hashlib.sha256()
     for name, file in sorted(closure(root, codes).items()):
         digest.update(f"{name}\n".encode() + file.read_bytes())
-        for path in sorted((root / PACKAGE / DATA[name]).rglob("*")) if name in DATA else []:
-            if path.is_file() and path.suffix != ".pyc":
-                digest.update(f"{path.relative_to(root)} {path.stat().st_size}\n".encode())
+        for path in sorted((root / DATA[name]).rglob("*")) if name in DATA else []:
+            if path.is_file(): digest.update(path.name.encode() + fingerprint(path, path.stat().st_mtime_ns))
     return digest.hexdigest()[:16]
 
 
