@@ -4,7 +4,7 @@
 __all__ = ['as_bytes', 'features', 'gaussian_distance', 'frechet', 'floor', 'bias', 'extrapolate', 'bootstrap', 'inside',
            'precision_recall', 'imbalance', 'neighbours', 'copied', 'Score', 'Report', 'evaluate', 'inception']
 
-# %% ../nbs/metrics.ipynb #489bb34f
+# %% ../nbs/metrics.ipynb #f04b20e1
 import io, pickle, warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from .classifier import Classifier
 from .data import Images, keyed, mnist, normalise, to_bytes
 
-# %% ../nbs/metrics.ipynb #b96251fb
+# %% ../nbs/metrics.ipynb #212a1859
 def as_bytes(
     x: torch.Tensor, # pictures, uint8, or floats in [−1, 1]
 ) -> torch.Tensor:   # uint8
@@ -36,7 +36,7 @@ def features(
     return torch.cat([f(normalise(b.to(device))).cpu()
                       for b in as_bytes(x).split(batch_size)])
 
-# %% ../nbs/metrics.ipynb #fa927f8b
+# %% ../nbs/metrics.ipynb #001ba487
 #| eq: eq-metrics-gaussian
 def gaussian_distance(
     m1: torch.Tensor, # mean of the one, (D,)
@@ -50,7 +50,7 @@ def gaussian_distance(
     cross = torch.linalg.eigvalsh(R.T @ S2 @ R).clamp(min=0).sqrt().sum()
     return ((m1 - m2).square().sum() + S1.trace() + S2.trace() - 2*cross).item()
 
-# %% ../nbs/metrics.ipynb #b5dd0230
+# %% ../nbs/metrics.ipynb #29efe854
 def frechet(
     a: torch.Tensor, # features of the samples, (N, D)
     b: torch.Tensor, # features of the reference, (M, D)
@@ -73,7 +73,7 @@ def frechet(
     metric.update(a.double(), real=False)
     return metric.compute().item()
 
-# %% ../nbs/metrics.ipynb #1cfafb1c
+# %% ../nbs/metrics.ipynb #979ec5a0
 def floor(
     real: torch.Tensor,      # features of real pictures outside the reference, (N, D)
     reference: torch.Tensor, # features of the reference, (M, D)
@@ -89,7 +89,7 @@ def floor(
                          f"there are {len(real):,}; give more, or judge fewer samples.")
     return frechet(real[torch.randperm(len(real), generator=keyed(seed))[:n]], reference)
 
-# %% ../nbs/metrics.ipynb #022d07c0
+# %% ../nbs/metrics.ipynb #f89f1580
 #| eq: eq-metrics-bias
 def bias(
     a: torch.Tensor, # features of many pictures, (N, D)
@@ -102,7 +102,7 @@ def bias(
     var = z.square().T @ z.square()/len(z) - (z.T @ z/len(z)).square()
     return ((lam.sum() + (var/(lam + lam[:, None])).sum()/2)/n).item()
 
-# %% ../nbs/metrics.ipynb #5e05a2af
+# %% ../nbs/metrics.ipynb #73705340
 #| eq: eq-metrics-extrapolate
 def extrapolate(
     sizes: list[int],       # several n
@@ -112,7 +112,7 @@ def extrapolate(
     c, limit = np.polyfit(1/np.asarray(sizes), distances, 1)
     return float(limit), float(c)
 
-# %% ../nbs/metrics.ipynb #b16c4714
+# %% ../nbs/metrics.ipynb #75d02433
 #| eq: eq-metrics-bootstrap
 def bootstrap(
     f: Callable,     # features, or whatever there is for each sample, → a number
@@ -125,7 +125,7 @@ def bootstrap(
     return float(np.std([float(f(a[torch.randint(n, (n,), generator=g)]))
                          for _ in range(B)], ddof=1))
 
-# %% ../nbs/metrics.ipynb #80bb8ea3
+# %% ../nbs/metrics.ipynb #becf0451
 #| eq: eq-metrics-inside
 def inside(
     x: torch.Tensor,  # features of points, (N, D)
@@ -143,7 +143,7 @@ def inside(
                         for b in of.split(1000)])
     return torch.cat([(torch.cdist(b, of) <= radius).any(1) for b in x.split(1000)])
 
-# %% ../nbs/metrics.ipynb #df4d15fc
+# %% ../nbs/metrics.ipynb #296667dc
 #| eq: eq-metrics-precision
 def precision_recall(
     samples: torch.Tensor, # features, (N, D)
@@ -157,7 +157,7 @@ def precision_recall(
     return (inside(samples, real, k).float().mean().item(),
             inside(real, samples, k).float().mean().item())
 
-# %% ../nbs/metrics.ipynb #29295e29
+# %% ../nbs/metrics.ipynb #2fb02445
 #| eq: eq-metrics-tv
 def imbalance(
     y: torch.Tensor,   # classes of the samples, int64, (N,)
@@ -168,7 +168,7 @@ def imbalance(
     share = [v.bincount(minlength=K)/len(v) for v in (y, of)]
     return (share[0] - share[1]).abs().sum().item()/2
 
-# %% ../nbs/metrics.ipynb #48d403b3
+# %% ../nbs/metrics.ipynb #90d66c71
 def neighbours(
     x: torch.Tensor,     # pictures, uint8, or floats in [−1, 1], (N, C, H, W)
     train: torch.Tensor, # likewise, (M, C, H, W), M ≥ k
@@ -181,7 +181,7 @@ def neighbours(
     distance = torch.stack([(x - train[i]).norm(dim=1) for i in index.T], 1)
     return distance, index
 
-# %% ../nbs/metrics.ipynb #58c8b7eb
+# %% ../nbs/metrics.ipynb #cd2f15e5
 #| eq: eq-metrics-copied
 def copied(
     x: torch.Tensor,     # pictures, uint8, or floats in [−1, 1], (N, C, H, W)
@@ -191,7 +191,7 @@ def copied(
     d, _ = neighbours(x, train, 2)
     return d[:, 0] < d[:, 1]/3
 
-# %% ../nbs/metrics.ipynb #45db211e
+# %% ../nbs/metrics.ipynb #7246116e
 class Score(NamedTuple):
     "A figure of some samples, beside that of real pictures."
     value: float # the figure
@@ -220,7 +220,8 @@ def evaluate(
 ) -> Report:
     """All figures of this chapter.
 
-    Copies are looked for in 1,000 samples. Raises ValueError for samples of the wrong
+    The floor of the distance is a mean over up to five sets of n real pictures; copies
+    are looked for in 1,000 samples. Raises ValueError for samples of the wrong
     shape or number, and for NaN; warns where they are few.
     """
     train, test = train or mnist("train"), test or mnist("test")
@@ -237,12 +238,15 @@ def evaluate(
         f = features(judge.features, images, device)
         return f, judge.head(f.to(device)).argmax(1).cpu()
     (f, c), (f_test, c_test) = look(x), look(test.x)
-    f_real, c_real = look(pick(train.x, n, 1))
+    f_all, c_all = look(pick(train.x, min(5, len(train.x)//n)*n, 1))
+    f_real, c_real = f_all[:n], c_all[:n]
     def score(figure, of, real):
         return Score(figure(of), 1.96*bootstrap(figure, of, seed=seed), figure(real))
     def share(hits): return hits.float().mean().item()
     report = Report()
-    report["Fréchet distance"] = score(lambda a: frechet(a, f_test), f, f_real)
+    distance, floors = lambda a: frechet(a, f_test), f_all.split(n)
+    report["Fréchet distance"] = score(distance, f, f_real)._replace(
+        real=sum(map(distance, floors))/len(floors))
     report["precision"] = score(share, inside(f, f_test, k), inside(f_real, f_test, k))
     report["recall"] = score(share, inside(f_test, f, k), inside(f_test, f_real, k))
     if y is not None:
@@ -252,7 +256,7 @@ def evaluate(
                                       for v in (x, test.x)))
     return report
 
-# %% ../nbs/metrics.ipynb #f7ec633d
+# %% ../nbs/metrics.ipynb #163d31b7
 def inception(
     path: str | Path, # weights in torch-fidelity's format
 ) -> Callable:        # floats in [−1, 1], (B, 1 or 3, H, W) → (B, 2048)

@@ -4,7 +4,7 @@
 __all__ = ['NETWORKS', 'RECIPES', 'weights_folder', 'shipped', 'card', 'load', 'sha256', 'mnist_classifier',
            'mnist_noisy_classifier', 'mnist_cond', 'without_classes', 'mnist_uncond', 'Recipe']
 
-# %% ../nbs/pretrained.ipynb #83eef6b2
+# %% ../nbs/pretrained.ipynb #771af87e
 import hashlib, json
 from collections.abc import Callable
 from importlib.resources import files
@@ -17,7 +17,7 @@ from .schedule import Schedule, cosine
 from .training import Loaded, TrainResult, load as load_file, train
 from .unet import UNet, digits
 
-# %% ../nbs/pretrained.ipynb #924feba8
+# %% ../nbs/pretrained.ipynb #71b6766f
 NETWORKS = {"UNet": UNet, "Classifier": Classifier}
 
 def weights_folder() -> Path:
@@ -56,7 +56,7 @@ def sha256(
     "The fingerprint of a file."
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
-# %% ../nbs/pretrained.ipynb #a1bf8ca4
+# %% ../nbs/pretrained.ipynb #e5b7b91c
 def mnist_classifier(folder: Path, **options) -> TrainResult:
     "A judge of clean digits."
     torch.manual_seed(0)
@@ -78,7 +78,7 @@ def mnist_cond(folder: Path, **options) -> TrainResult:
         digits(), cosine(1000), mnist(), steps=15_000, predicts="v", label_dropout=.15,
         batch_size=128, lr=2e-3, mixed_precision="bf16", folder=folder, **options)
 
-# %% ../nbs/pretrained.ipynb #cadff492
+# %% ../nbs/pretrained.ipynb #56411e97
 #| eq: eq-pretrained-null
 def without_classes(
     model: UNet, # with classes
@@ -94,7 +94,7 @@ def without_classes(
 def mnist_uncond(folder: Path, **options) -> TrainResult:
     "The network without classes, from `mnist-cond` on."
     return train(
-        without_classes(load("mnist-cond").model), cosine(1000), mnist(), steps=4000,
+        without_classes(load("mnist-cond").model), cosine(1000), mnist(), steps=2500,
         predicts="v", batch_size=128, lr=1e-3, mixed_precision="bf16", folder=folder,
         **options)
 
