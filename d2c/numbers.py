@@ -4,7 +4,7 @@
 __all__ = ['MEASUREMENTS', 'guided', 'draw', 'training_classes', 'quality', 'likelihood', 'accuracy', 'measure', 'machine',
            'write_card', 'make', 'main']
 
-# %% ../nbs/numbers.ipynb #a911483d
+# %% ../nbs/numbers.ipynb #5d29897b
 import argparse, json, platform, sys, time, warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ from .pretrained import RECIPES, card, load, sha256, shipped, weights_folder
 from .schedule import spaced
 from .training import Loaded, save, write_whole
 
-# %% ../nbs/numbers.ipynb #04eccffb
+# %% ../nbs/numbers.ipynb #b86140ab
 #| eq: eq-numbers-guided
 def guided(
     loaded: Loaded,     # a network with classes
@@ -66,7 +66,7 @@ def draw(
         out.append(to_bytes(x.float().cpu()))
     return torch.cat(out)
 
-# %% ../nbs/numbers.ipynb #edb16fd9
+# %% ../nbs/numbers.ipynb #3194665d
 def training_classes(
     n: int,        # up to 60,000
     seed: int = 0,
@@ -113,7 +113,7 @@ def accuracy(
         out[str(t)] = (named == test.y).float().mean().item()
     return out
 
-# %% ../nbs/numbers.ipynb #89508907
+# %% ../nbs/numbers.ipynb #bb272283
 MEASUREMENTS = {
     "mnist-classifier": [("accuracy", {})],
     "mnist-noisy-classifier": [("accuracy", {})],
@@ -138,7 +138,7 @@ def measure(
         print(name, what, options, {k: v for k, v in result.items() if k != "terms"})
     return out
 
-# %% ../nbs/numbers.ipynb #8f3b3082
+# %% ../nbs/numbers.ipynb #151de60e
 def machine() -> str:
     "What this machine is, in words."
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
@@ -189,7 +189,8 @@ def main(
     arguments: list[str] | None = None, # of the command line; None: this program's own
 ) -> int: # 0, or 1 after an error that it prints
     "The command `d2c`."
-    parser = argparse.ArgumentParser("d2c", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "d2c", description="Make and measure the networks that ship with the library.")
     commands = parser.add_subparsers(dest="command", required=True)
     for command, text in (("weights", "train a network that ships, again"),
                           ("measure", "measure it, and write the results to its card"),

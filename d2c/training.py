@@ -5,7 +5,7 @@ __all__ = ['BINS', 'COLUMNS', 'simple_loss', 'loss_at', 'stratified_times', 'tim
            'ema_rule', 'rate', 'write_whole', 'write_checkpoint', 'read_checkpoint', 'whole_steps', 'as_csv',
            'TrainResult', 'fit', 'train', 'Loaded', 'save', 'load']
 
-# %% ../nbs/training.ipynb #8bd3b6bc
+# %% ../nbs/training.ipynb #f04b0121
 import contextlib, csv, importlib.util, io, itertools, json, math, os, signal, threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ from .forward import as_eps, q_sample, target
 from .schedule import Schedule
 from .unet import UNet, drop_labels
 
-# %% ../nbs/training.ipynb #2f1e9a26
+# %% ../nbs/training.ipynb #709373af
 #| eq: eq-training-simple eq-training-weights
 def simple_loss(
     model: Callable,             # model(xt, t), or model(xt, t, y) if y is given
@@ -43,7 +43,7 @@ def simple_loss(
     out = model(xt, t.to(xt.device)) if y is None else model(xt, t.to(xt.device), y)
     return (out.float() - target(sched, x0, t, eps, predicts)).square().flatten(1).mean(1)
 
-# %% ../nbs/training.ipynb #06372305
+# %% ../nbs/training.ipynb #9aff684a
 #| eq: eq-training-floor
 @torch.no_grad()
 def loss_at(
@@ -62,7 +62,7 @@ def loss_at(
         return loss.mean()
     return torch.stack([one(t) for t in times])
 
-# %% ../nbs/training.ipynb #1d906bca
+# %% ../nbs/training.ipynb #e7395113
 #| eq: eq-training-stratified eq-training-variance
 def stratified_times(
     B: int, # how many
@@ -76,7 +76,7 @@ def stratified_times(
     edges = p[1:].double().cumsum(0)
     return 1 + torch.searchsorted(edges, u*edges[-1], right=True).clamp(max=T - 1)
 
-# %% ../nbs/training.ipynb #0c685d41
+# %% ../nbs/training.ipynb #97f62aa5
 #| eq: eq-training-factor
 def time_factor(
     T: int, # steps of the schedule
@@ -97,7 +97,7 @@ def time_factor(
         raise ValueError("Each time that has a weight needs a probability above 0.")
     return torch.where(w > 0, w/(T*q/q[1:].sum()), 0.).float()
 
-# %% ../nbs/training.ipynb #c395d9e2
+# %% ../nbs/training.ipynb #6cdfbd73
 #| eq: eq-training-bins
 def loss_by_time(
     loss: torch.Tensor, # of each sample, (B,)
@@ -110,7 +110,7 @@ def loss_by_time(
     total = torch.zeros(bins).index_add_(0, b, loss.detach().float().cpu())
     return total/torch.bincount(b, minlength=bins)
 
-# %% ../nbs/training.ipynb #0601327c
+# %% ../nbs/training.ipynb #c0dfc691
 #| eq: eq-training-ema-warmup eq-training-ema-start
 def ema_decay(
     k: int,           # how many steps have been made, from 1
@@ -119,7 +119,7 @@ def ema_decay(
     "The decay of the average at step k, with warm-up."
     return min(d, (1 + k)/(10 + k))
 
-# %% ../nbs/training.ipynb #ad8c51e3
+# %% ../nbs/training.ipynb #4ca3cf62
 #| eq: eq-training-ema
 def ema_rule(
     d: float = 0.999, # the decay in the long run
@@ -129,7 +129,7 @@ def ema_rule(
         torch._foreach_lerp_(means, weights, 1 - ema_decay(int(k), d))
     return rule
 
-# %% ../nbs/training.ipynb #d7adfd25
+# %% ../nbs/training.ipynb #25fb5676
 #| eq: eq-training-rate
 def rate(
     k: int,      # the step, 0 … n − 1
@@ -140,7 +140,7 @@ def rate(
     if k < warmup: return (k + 1)/warmup
     return 0.5*(1 + math.cos(math.pi*(k - warmup)/max(1, n - warmup)))
 
-# %% ../nbs/training.ipynb #04f33df9
+# %% ../nbs/training.ipynb #97ebdcf1
 def write_whole(
     path: str | Path, # missing folders are made
     data: bytes,
@@ -155,7 +155,7 @@ def write_whole(
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
 
-# %% ../nbs/training.ipynb #7ed126c9
+# %% ../nbs/training.ipynb #8256a2af
 def write_checkpoint(
     path: Path,
     state: dict, # tensors, numbers, texts, and dictionaries and lists of them
@@ -197,7 +197,7 @@ def whole_steps() -> Iterator[list]: # empty until somebody wants to stop
     finally:
         for name, handler in old.items(): signal.signal(name, handler)
 
-# %% ../nbs/training.ipynb #e609b5de
+# %% ../nbs/training.ipynb #862904e9
 BINS = 10   # parts of 1 … T in the log
 COLUMNS = ["step", "loss", "rate", "norm"] + [f"loss_{b}" for b in range(1, BINS + 1)]
 
@@ -212,7 +212,7 @@ def as_csv(
         write.writerow([int(step)] + ["" if math.isnan(v) else f"{v:.6g}" for v in values])
     return out.getvalue()
 
-# %% ../nbs/training.ipynb #f53cb848
+# %% ../nbs/training.ipynb #236621f3
 class TrainResult(NamedTuple):
     "What training returns."
     model: nn.Module           # the average of the weights, ready to evaluate
@@ -340,7 +340,7 @@ def fit(
     return TrainResult(ema.module.requires_grad_(False),
                        dict(zip(COLUMNS, table[:, :4].T), by_time=table[:, 4:]))
 
-# %% ../nbs/training.ipynb #0ed932eb
+# %% ../nbs/training.ipynb #4c2a36dc
 #| eq: eq-training-algorithm
 def train(
     model: nn.Module,             # model(xt, t), with y if it has `num_classes`; changed
@@ -372,7 +372,7 @@ def train(
                  network=str(getattr(model, "config", type(model).__name__)))
     return fit(model, loss, images, steps, T=T, settings=about, **options)
 
-# %% ../nbs/training.ipynb #52ce236d
+# %% ../nbs/training.ipynb #a4becbb4
 class Loaded(NamedTuple):
     "What a file holds."
     model: nn.Module       # on the CPU, ready to evaluate

@@ -90,3 +90,13 @@ def test_wheel_imports_every_module(bare_python):
 
 def test_wheel_carries_the_digits(bare_python):
     assert run(bare_python, "from d2c.data import mnist; print(tuple(mnist('test').x.shape))").strip() == "(10000, 1, 28, 28)"
+
+
+def test_wheel_carries_the_weights(bare_python):
+    code = "from d2c.pretrained import load, shipped; print([load(name).model.training for name in shipped()])"
+    assert run(bare_python, code).strip() == str([False]*4)
+
+
+def test_wheel_brings_the_command(bare_python):
+    said = subprocess.run([bare_python.parent / "d2c", "--help"], capture_output=True, text=True, cwd="/")
+    assert said.returncode == 0 and all(word in said.stdout for word in ("weights", "measure", "bits"))
