@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['train_classifier', 'Classifier', 'warp', 'jitter']
 
-# %% ../nbs/classifier.ipynb #c1de0e25
+# %% ../nbs/classifier.ipynb #f5059219
 import math
 from collections.abc import Callable
 import torch
@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from .data import Images, normalise
 from .forward import q_sample
 from .schedule import Schedule
-from .training import TrainResult, fit, stratified_times
+from .training import TrainResult, digest, fit, stratified_times
 from .unet import Block, Down, norm, time_embedding, to_depth
 
-# %% ../nbs/classifier.ipynb #fc1f9b4e
+# %% ../nbs/classifier.ipynb #51773859
 #| eq: eq-classifier-risk
 def train_classifier(
     model: nn.Module,                # model(xt, t) → logits (B, K); changed
-    images: Images,                  # bytes, to be normalised, or floats, taken as they are
+    images: Images,                  # bytes, to be normalised, or floats, as they are
     steps: int,
     sched: Schedule | None = None,   # None: clean pictures only
     augment: Callable | None = None, # augment(x0, generator) → x0, as `jitter`
@@ -39,11 +39,12 @@ def train_classifier(
             eps = torch.randn(x.shape, generator=g).to(x.device)
             xt, at = q_sample(sched, x0, t, eps), t.to(x.device)
         return F.cross_entropy(net(xt, at), y, reduction="none"), t
-    about = dict(T=T, noisy=sched is not None,
+    about = dict(T=T, schedule=digest(sched and sched.abar),
+                 augment=augment and augment.__name__,
                  network=str(getattr(model, "config", type(model).__name__)))
     return fit(model, loss, images, steps, T=T, settings=about, **options)
 
-# %% ../nbs/classifier.ipynb #fd3dd9aa
+# %% ../nbs/classifier.ipynb #4ce32709
 class Classifier(nn.Module):
     """The U-Net's way down, then an average over positions: (x_t, t) → logits.
 
@@ -108,7 +109,7 @@ class Classifier(nn.Module):
     ) -> torch.Tensor:             # logits, (B, K)
         return self.head(self.features(xt, t))
 
-# %% ../nbs/classifier.ipynb #4a6cde90
+# %% ../nbs/classifier.ipynb #e4fa2f75
 #| eq: eq-classifier-warp
 def warp(
     x: torch.Tensor,     # pictures, floats with background −1, (B, C, H, W)

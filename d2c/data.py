@@ -4,7 +4,7 @@
 __all__ = ['MNIST_MD5', 'SUFFIXES', 'Images', 'read_idx', 'mnist', 'normalise', 'to_bytes', 'centre_square', 'to_square',
            'image_folder', 'keyed', 'batches']
 
-# %% ../nbs/data.ipynb #814a18de
+# %% ../nbs/data.ipynb #3a811370
 import gzip, hashlib, lzma, zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +16,14 @@ import torch
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-# %% ../nbs/data.ipynb #04ff3efa
+# %% ../nbs/data.ipynb #df13117d
 class Images(NamedTuple):
     "Pictures in memory: `len(images.x)` of them."
     x: torch.Tensor    # uint8, (N, C, H, W)
     y: torch.Tensor    # class of each, int64, (N,), 0 … K−1; all 0 without classes
     classes: list[str] # their K names, empty where there are no classes
 
-# %% ../nbs/data.ipynb #254aed5b
+# %% ../nbs/data.ipynb #0b870df6
 def read_idx(
     data: bytes, # the contents of an IDX file, unpacked
     name: str,   # what to call it in an error
@@ -39,7 +39,7 @@ def read_idx(
     values = np.frombuffer(data, np.uint8, offset=head)
     return torch.from_numpy(values.reshape(shape).copy())
 
-# %% ../nbs/data.ipynb #d362233d
+# %% ../nbs/data.ipynb #a5f473ec
 MNIST_MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
@@ -89,7 +89,7 @@ def mnist(
                          f"their shapes are {(*x.shape,)} and {(*y.shape,)}.")
     return Images(x[:, None], y.long(), [str(k) for k in range(10)])
 
-# %% ../nbs/data.ipynb #008dcb47
+# %% ../nbs/data.ipynb #6deb417b
 #| eq: eq-data-normalise
 def normalise(
     x: torch.Tensor, # uint8, any shape
@@ -100,7 +100,7 @@ def normalise(
                         "data that are floats already need no normalising.")
     return x.float()*2/255 - 1
 
-# %% ../nbs/data.ipynb #62b286a1
+# %% ../nbs/data.ipynb #ca78506f
 #| eq: eq-data-bytes
 def to_bytes(
     x: torch.Tensor, # floats, any shape; [−1, 1] is the nominal range
@@ -108,7 +108,7 @@ def to_bytes(
     "The network's range to bytes: nearest level, clamped."
     return ((x.float() + 1)*127.5).round().clamp(0, 255).to(torch.uint8)
 
-# %% ../nbs/data.ipynb #db4406e7
+# %% ../nbs/data.ipynb #4e696ef9
 #| eq: eq-data-crop
 def centre_square(
     width: int,  # pixels
@@ -138,7 +138,7 @@ def to_square(
     x = torch.from_numpy(np.array(image)).reshape(size, size, channels)
     return x.permute(2, 0, 1).contiguous()
 
-# %% ../nbs/data.ipynb #9ea37577
+# %% ../nbs/data.ipynb #05558804
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif",
             ".tif", ".tiff", ".pgm", ".ppm"}
 
@@ -199,7 +199,7 @@ def image_folder(
         for i, square in enumerate(bar): x[i] = square
     return Images(x, torch.tensor(y), classes)
 
-# %% ../nbs/data.ipynb #f43793fc
+# %% ../nbs/data.ipynb #9eee75fc
 def keyed(
     *key: int, # whole numbers ≥ 0, such as a seed and an epoch
 ) -> torch.Generator: # on the CPU
@@ -207,7 +207,7 @@ def keyed(
     state = np.random.SeedSequence([len(key), *key]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))
 
-# %% ../nbs/data.ipynb #fd3468ef
+# %% ../nbs/data.ipynb #9408994b
 #| eq: eq-data-stream
 def batches(
     images: Images,  # the data

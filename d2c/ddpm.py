@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['Step', 'strides', 'ddpm_steps', 'sample', 'sample_writer']
 
-# %% ../nbs/ddpm.ipynb #f756bfe6
+# %% ../nbs/ddpm.ipynb #941f72f3
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from .posterior import q_posterior, reverse_var
 from .schedule import Schedule, spaced
 from .training import write_whole
 
-# %% ../nbs/ddpm.ipynb #d53a29e0
+# %% ../nbs/ddpm.ipynb #d37f53a2
 class Step(NamedTuple):
     "One step of a sampler."
     t: int           # where it came from
@@ -48,7 +48,7 @@ def strides(
                          "predicted noise cannot say what it was; start below.")
     return list(zip(times, times[1:] + [0]))
 
-# %% ../nbs/ddpm.ipynb #36044ede
+# %% ../nbs/ddpm.ipynb #73688be5
 #| eq: eq-ddpm-step
 def ddpm_steps(
     eps_model: Callable,                # eps_model(xt, t) → predicted noise, for t an int
@@ -79,7 +79,7 @@ def ddpm_steps(
             yield Step(t, s, x, x0)
     return run(xT)
 
-# %% ../nbs/ddpm.ipynb #3df4533e
+# %% ../nbs/ddpm.ipynb #dcdfdff2
 def sample(
     steps: Iterable[Step],  # a sampler, such as `ddpm_steps(…)`
     progress: bool = False, # show a bar
@@ -93,7 +93,7 @@ def sample(
     if bar is not None: bar.close()
     return step.xs
 
-# %% ../nbs/ddpm.ipynb #291a462f
+# %% ../nbs/ddpm.ipynb #c6923c52
 def sample_writer(
     folder: str | Path,    # gets samples-0001000.png and so on
     sched: Schedule,

@@ -4,7 +4,7 @@
 __all__ = ['gaussian_kl', 'discretised_log_prob', 'model_var', 'vlb_term', 'loss_weight', 'bits_per_dim', 'bound', 'total',
            'importance', 'bound_estimate']
 
-# %% ../nbs/elbo.ipynb #a1b58a82
+# %% ../nbs/elbo.ipynb #70ab10bf
 import math
 from collections.abc import Callable
 import torch
@@ -12,7 +12,7 @@ from .forward import prior_kl, q_sample, x0_from_eps
 from .posterior import q_posterior, reverse_var
 from .schedule import Schedule, like
 
-# %% ../nbs/elbo.ipynb #244adb67
+# %% ../nbs/elbo.ipynb #01eeb91e
 #| eq: eq-elbo-kl
 def gaussian_kl(
     mean1: torch.Tensor,         # of the first Gaussian
@@ -24,7 +24,7 @@ def gaussian_kl(
     ratio = torch.as_tensor(var1/var2, dtype=torch.float64)
     return 0.5*((mean1 - mean2)**2/var2 + ratio - 1 - ratio.log())
 
-# %% ../nbs/elbo.ipynb #0ce4606e
+# %% ../nbs/elbo.ipynb #3b38bca2
 #| eq: eq-elbo-levels
 def discretised_log_prob(
     x0: torch.Tensor,          # data on the 256 levels 2k/255 − 1
@@ -47,7 +47,7 @@ def discretised_log_prob(
     log_low, log_high = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
     return log_high + torch.log(-torch.expm1(log_low - log_high))
 
-# %% ../nbs/elbo.ipynb #a16e4c53
+# %% ../nbs/elbo.ipynb #0b294e00
 def model_var(
     sched: Schedule,
     t: int | torch.Tensor,     # 1 … T
@@ -64,7 +64,7 @@ def model_var(
         t = t.clamp(min=2) if torch.is_tensor(t) else max(t, 2)
     return reverse_var(sched, t, t - 1, kind)
 
-# %% ../nbs/elbo.ipynb #dde726b1
+# %% ../nbs/elbo.ipynb #ebf1a0c2
 #| eq: eq-elbo-terms
 def vlb_term(
     eps_model: Callable,      # eps_model(xt, t) → predicted noise, (B, …)
@@ -97,7 +97,7 @@ def vlb_term(
     first = torch.as_tensor(t == 1, device=x0.device)
     return torch.where(first, -log_prob.flatten(1).sum(1), kl.flatten(1).sum(1))
 
-# %% ../nbs/elbo.ipynb #61083ce1
+# %% ../nbs/elbo.ipynb #dcc0abf6
 #| eq: eq-elbo-eps eq-elbo-snr eq-elbo-kinds
 def loss_weight(
     sched: Schedule,
@@ -106,7 +106,8 @@ def loss_weight(
     """Weights w_t of the *sum* over dimensions ‖ε − ε_θ‖²; for its mean, multiply by D.
 
     “beta_tilde” and “beta” are the bound's. At t = 1 the first is infinite, and L_0 is
-    another kind of term. If ᾱ_T = 0, all but “simple” and “min_snr” are infinite at T. Raises ValueError for another name.
+    another kind of term. If ᾱ_T = 0, all but “simple” and “min_snr” are infinite at T.
+    Raises ValueError for another name.
     Ho et al. 2020, eq. 12; Kingma et al. 2021; Hang et al. 2023.
     """
     snr_s, snr_t, abar = sched.snr[:-1], sched.snr[1:], sched.abar[1:]
@@ -122,7 +123,7 @@ def loss_weight(
                          f"“min_snr”, not “{kind}”.")
     return torch.cat([torch.zeros_like(w[:1]), w])
 
-# %% ../nbs/elbo.ipynb #6b2568d3
+# %% ../nbs/elbo.ipynb #b529e311
 #| eq: eq-elbo-bits
 def bits_per_dim(
     nats: float | torch.Tensor, # negative log-likelihood, or its bound, of a whole datum
@@ -132,7 +133,7 @@ def bits_per_dim(
     "Negative log-likelihood in bits per dimension. Theis et al. 2016."
     return nats/(dims*math.log(2)) + (0. if levels else math.log2(127.5))
 
-# %% ../nbs/elbo.ipynb #e4d7aa31
+# %% ../nbs/elbo.ipynb #385e3bcf
 @torch.no_grad()
 def bound(
     eps_model: Callable,  # eps_model(xt, t) → predicted noise
@@ -159,7 +160,7 @@ def bound(
     rows = [term(t) for t in range(1, sched.T + 1)]
     return torch.stack([*rows, prior_kl(sched, images())]).cpu()
 
-# %% ../nbs/elbo.ipynb #da2f9160
+# %% ../nbs/elbo.ipynb #2bce4dc2
 #| eq: eq-elbo-total
 def total(
     draws: torch.Tensor,   # of `bound`, (T+1, n)
@@ -168,7 +169,7 @@ def total(
     error = (draws.var(1)/draws.shape[1]).sum()**0.5
     return draws.mean(1).sum().item(), error.item()
 
-# %% ../nbs/elbo.ipynb #4afb0373
+# %% ../nbs/elbo.ipynb #32b47be1
 #| eq: eq-elbo-importance
 def importance(
     draws: torch.Tensor, # of `bound`, (T+1, n)
@@ -180,7 +181,7 @@ def importance(
     root = (draws[:-1].double()**2).mean(1)**0.5
     return torch.cat([torch.zeros_like(root[:1]), root/root.sum()])
 
-# %% ../nbs/elbo.ipynb #526e8d8e
+# %% ../nbs/elbo.ipynb #96613bca
 #| eq: eq-elbo-estimate
 def bound_estimate(
     eps_model: Callable,   # eps_model(xt, t) → predicted noise, for t of shape (B,)

@@ -4,7 +4,7 @@
 __all__ = ['as_bytes', 'features', 'gaussian_distance', 'frechet', 'floor', 'bias', 'extrapolate', 'bootstrap', 'inside',
            'precision_recall', 'imbalance', 'neighbours', 'copied', 'Score', 'Report', 'evaluate', 'inception']
 
-# %% ../nbs/metrics.ipynb #f04b20e1
+# %% ../nbs/metrics.ipynb #9ccb18ca
 import io, pickle, warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from .classifier import Classifier
 from .data import Images, keyed, mnist, normalise, to_bytes
 
-# %% ../nbs/metrics.ipynb #212a1859
+# %% ../nbs/metrics.ipynb #8c1f5527
 def as_bytes(
     x: torch.Tensor, # pictures, uint8, or floats in [−1, 1]
 ) -> torch.Tensor:   # uint8
@@ -36,21 +36,21 @@ def features(
     return torch.cat([f(normalise(b.to(device))).cpu()
                       for b in as_bytes(x).split(batch_size)])
 
-# %% ../nbs/metrics.ipynb #001ba487
+# %% ../nbs/metrics.ipynb #c5743b1c
 #| eq: eq-metrics-gaussian
 def gaussian_distance(
     m1: torch.Tensor, # mean of the one, (D,)
     S1: torch.Tensor, # its covariance, (D, D)
     m2: torch.Tensor, # mean of the other
     S2: torch.Tensor, # its covariance
-) -> float:           # squared, ≥ 0
+) -> float:           # squared; ≥ 0 but for rounding
     "Squared 2-Wasserstein distance of two Gaussians. Dowson & Landau 1982, eq. 4."
     lam, U = torch.linalg.eigh(S1)
     R = U*lam.clamp(min=0).sqrt()
     cross = torch.linalg.eigvalsh(R.T @ S2 @ R).clamp(min=0).sqrt().sum()
     return ((m1 - m2).square().sum() + S1.trace() + S2.trace() - 2*cross).item()
 
-# %% ../nbs/metrics.ipynb #29efe854
+# %% ../nbs/metrics.ipynb #6541a581
 def frechet(
     a: torch.Tensor, # features of the samples, (N, D)
     b: torch.Tensor, # features of the reference, (M, D)
@@ -69,11 +69,11 @@ def frechet(
         warnings.warn(f"{n:,} pictures are few for {D:,} features, so most of the "
                       f"distance may be chance; take {10*D:,} or more.", stacklevel=2)
     metric = FrechetInceptionDistance(torch.nn.Identity(), input_img_size=(D,))
-    metric.update(b.double(), real=True)
-    metric.update(a.double(), real=False)
+    metric.update(b.double().cpu(), real=True)
+    metric.update(a.double().cpu(), real=False)
     return metric.compute().item()
 
-# %% ../nbs/metrics.ipynb #979ec5a0
+# %% ../nbs/metrics.ipynb #d37910a4
 def floor(
     real: torch.Tensor,      # features of real pictures outside the reference, (N, D)
     reference: torch.Tensor, # features of the reference, (M, D)
@@ -89,7 +89,7 @@ def floor(
                          f"there are {len(real):,}; give more, or judge fewer samples.")
     return frechet(real[torch.randperm(len(real), generator=keyed(seed))[:n]], reference)
 
-# %% ../nbs/metrics.ipynb #f89f1580
+# %% ../nbs/metrics.ipynb #6a285074
 #| eq: eq-metrics-bias
 def bias(
     a: torch.Tensor, # features of many pictures, (N, D)
@@ -102,7 +102,7 @@ def bias(
     var = z.square().T @ z.square()/len(z) - (z.T @ z/len(z)).square()
     return ((lam.sum() + (var/(lam + lam[:, None])).sum()/2)/n).item()
 
-# %% ../nbs/metrics.ipynb #73705340
+# %% ../nbs/metrics.ipynb #73b0061b
 #| eq: eq-metrics-extrapolate
 def extrapolate(
     sizes: list[int],       # several n
@@ -112,7 +112,7 @@ def extrapolate(
     c, limit = np.polyfit(1/np.asarray(sizes), distances, 1)
     return float(limit), float(c)
 
-# %% ../nbs/metrics.ipynb #75d02433
+# %% ../nbs/metrics.ipynb #c11593e9
 #| eq: eq-metrics-bootstrap
 def bootstrap(
     f: Callable,     # features, or whatever there is for each sample, → a number
@@ -125,7 +125,7 @@ def bootstrap(
     return float(np.std([float(f(a[torch.randint(n, (n,), generator=g)]))
                          for _ in range(B)], ddof=1))
 
-# %% ../nbs/metrics.ipynb #becf0451
+# %% ../nbs/metrics.ipynb #09a3e51c
 #| eq: eq-metrics-inside
 def inside(
     x: torch.Tensor,  # features of points, (N, D)
@@ -143,7 +143,7 @@ def inside(
                         for b in of.split(1000)])
     return torch.cat([(torch.cdist(b, of) <= radius).any(1) for b in x.split(1000)])
 
-# %% ../nbs/metrics.ipynb #296667dc
+# %% ../nbs/metrics.ipynb #636690c8
 #| eq: eq-metrics-precision
 def precision_recall(
     samples: torch.Tensor, # features, (N, D)
@@ -157,7 +157,7 @@ def precision_recall(
     return (inside(samples, real, k).float().mean().item(),
             inside(real, samples, k).float().mean().item())
 
-# %% ../nbs/metrics.ipynb #2fb02445
+# %% ../nbs/metrics.ipynb #01b0d3df
 #| eq: eq-metrics-tv
 def imbalance(
     y: torch.Tensor,   # classes of the samples, int64, (N,)
@@ -168,7 +168,7 @@ def imbalance(
     share = [v.bincount(minlength=K)/len(v) for v in (y, of)]
     return (share[0] - share[1]).abs().sum().item()/2
 
-# %% ../nbs/metrics.ipynb #90d66c71
+# %% ../nbs/metrics.ipynb #d151d3f0
 def neighbours(
     x: torch.Tensor,     # pictures, uint8, or floats in [−1, 1], (N, C, H, W)
     train: torch.Tensor, # likewise, (M, C, H, W), M ≥ k
@@ -181,7 +181,7 @@ def neighbours(
     distance = torch.stack([(x - train[i]).norm(dim=1) for i in index.T], 1)
     return distance, index
 
-# %% ../nbs/metrics.ipynb #cd2f15e5
+# %% ../nbs/metrics.ipynb #d8ae89c9
 #| eq: eq-metrics-copied
 def copied(
     x: torch.Tensor,     # pictures, uint8, or floats in [−1, 1], (N, C, H, W)
@@ -191,7 +191,7 @@ def copied(
     d, _ = neighbours(x, train, 2)
     return d[:, 0] < d[:, 1]/3
 
-# %% ../nbs/metrics.ipynb #7246116e
+# %% ../nbs/metrics.ipynb #89272323
 class Score(NamedTuple):
     "A figure of some samples, beside that of real pictures."
     value: float # the figure
@@ -225,7 +225,7 @@ def evaluate(
     shape or number, and for NaN; warns where they are few.
     """
     train, test = train or mnist("train"), test or mnist("test")
-    x, n = as_bytes(x), len(x)
+    x, n = as_bytes(x).cpu(), len(x)
     if x.shape[1:] != train.x.shape[1:] or not k < n <= len(train.x):
         raise ValueError(f"Between {k + 1} and {len(train.x):,} samples of shape "
                          f"{(*train.x.shape[1:],)} can be judged, not {(*x.shape,)}.")
@@ -256,7 +256,7 @@ def evaluate(
                                       for v in (x, test.x)))
     return report
 
-# %% ../nbs/metrics.ipynb #163d31b7
+# %% ../nbs/metrics.ipynb #9bbd5c8b
 def inception(
     path: str | Path, # weights in torch-fidelity's format
 ) -> Callable:        # floats in [−1, 1], (B, 1 or 3, H, W) → (B, 2048)

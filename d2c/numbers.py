@@ -4,8 +4,8 @@
 __all__ = ['MEASUREMENTS', 'guided', 'draw', 'training_classes', 'quality', 'likelihood', 'accuracy', 'measure', 'machine',
            'write_card', 'make', 'main']
 
-# %% ../nbs/numbers.ipynb #5d29897b
-import argparse, json, platform, sys, time, warnings
+# %% ../nbs/numbers.ipynb #c93681c5
+import argparse, json, os, platform, sys, time
 from collections.abc import Callable
 from pathlib import Path
 import torch
@@ -16,16 +16,16 @@ from .elbo import bits_per_dim, bound, total
 from .forward import q_sample
 from .metrics import Report, evaluate
 from .pretrained import RECIPES, card, load, sha256, shipped, weights_folder
-from .schedule import spaced
+from .schedule import Schedule, spaced
 from .training import Loaded, save, write_whole
 
-# %% ../nbs/numbers.ipynb #b86140ab
+# %% ../nbs/numbers.ipynb #5669a673
 #| eq: eq-numbers-guided
 def guided(
     loaded: Loaded,     # a network with classes
     y: torch.Tensor,    # classes, (B,)
     scale: float = 1.,  # γ; 1: the network's own answer for y
-) -> Callable:          # eps_model(xt, t)
+) -> Callable:          # eps_model(xt, t), for t an int
     "Classifier-free guidance. Ho & Salimans 2022, eq. 6, whose w is γ − 1."
     if scale == 1: return loaded.eps_model(y)
     both = loaded.eps_model(torch.cat([torch.full_like(y, loaded.model.num_classes), y]))
@@ -43,13 +43,14 @@ def draw(
     clip: bool = True,             # clip x̂_0 to [−1, 1]
     scale: float = 1.,             # γ of guidance
     seed: int = 0,
-    batch_size: int = 250,
+    batch_size: int = 250,         # at a time; other sizes give other samples
     progress: bool = False,        # show a bar
 ) -> torch.Tensor:                 # bytes, (n, C, H, W)
     """Draw samples by ancestral sampling.
 
     Raises ValueError if there are not as many classes as samples.
     """
+    if y is None and scale != 1: raise ValueError("Guidance needs classes; give y.")
     if y is not None and len(y) != n:
         raise ValueError(f"{n:,} samples need as many classes, not {len(y):,}.")
     model, size = loaded.model, loaded.model.config["size"]
@@ -60,20 +61,20 @@ def draw(
         xT = torch.randn(stop - start, model.channels, size, size, generator=g).to(device)
         eps_model = (loaded.eps_model() if y is None
                      else guided(loaded, y[start:stop].to(device), scale))
-        noise = torch.Generator(device).manual_seed(g.initial_seed())
+        noise = torch.Generator(device).manual_seed(keyed(seed, start, 1).initial_seed())
         with torch.autocast(device, torch.bfloat16):
             x = sample(ddpm_steps(eps_model, loaded.sched, xT, times, var, clip, noise))
         out.append(to_bytes(x.float().cpu()))
     return torch.cat(out)
 
-# %% ../nbs/numbers.ipynb #3194665d
+# %% ../nbs/numbers.ipynb #ff682356
 def training_classes(
     n: int,        # up to 60,000
     seed: int = 0,
 ) -> torch.Tensor: # int64, (n,)
     "Classes in MNIST's own shares: those of n training digits."
     y = mnist("train").y
-    return y[torch.randperm(len(y), generator=keyed(seed, 1))[:n]]
+    return y[torch.randperm(len(y), generator=keyed(seed, 0, 0))[:n]]
 
 def quality(
     loaded: Loaded,
@@ -96,7 +97,7 @@ def likelihood(
     nats, error = total(draws)
     bits = lambda v: bits_per_dim(v, x0[0].numel())
     return {"bits per dimension": bits(nats), "95 %": 1.96*bits(error),
-            "terms": [round(v, 9) for v in bits(draws.mean(1)).tolist()]}
+            "terms": [float(f"{v:.6g}") for v in bits(draws.mean(1)).tolist()]}
 
 @torch.no_grad()
 def accuracy(
@@ -107,19 +108,19 @@ def accuracy(
     test, out = mnist("test"), {}
     x0 = normalise(test.x)
     for t in times if loaded.sched else [0]:
-        eps = torch.randn(x0.shape, generator=keyed(t))
-        xt = q_sample(loaded.sched, x0, t, eps) if t else x0
+        xt = x0 if t == 0 else q_sample(
+            loaded.sched, x0, t, torch.randn(x0.shape, generator=keyed(t)))
         named = torch.cat([loaded.model(x, t).argmax(1) for x in xt.split(500)])
         out[str(t)] = (named == test.y).float().mean().item()
     return out
 
-# %% ../nbs/numbers.ipynb #bb272283
+# %% ../nbs/numbers.ipynb #4f9c5703
 MEASUREMENTS = {
     "mnist-classifier": [("accuracy", {})],
     "mnist-noisy-classifier": [("accuracy", {})],
     "mnist-cond": [("quality", options) for options in (
-        dict(steps=25), dict(steps=25, var="beta"), dict(steps=25, clip=False),
-        dict(steps=25, scale=1.2))],
+        dict(steps=25), dict(steps=25, scale=1.2), dict(steps=25, n=4000),
+        dict(steps=25, n=4000, var="beta"), dict(steps=25, n=4000, clip=False))],
     "mnist-uncond": [("quality", dict(steps=25)),
                      ("likelihood", dict(var="beta")),
                      ("likelihood", dict(var="beta_tilde"))]}
@@ -133,16 +134,17 @@ def measure(
         start = time.perf_counter()
         result = globals()[what](loaded, **options)
         if isinstance(result, Report): result = {k: v._asdict() for k, v in result.items()}
-        out.append(dict(what=what, options=options, result=result,
-                        seconds=round(time.perf_counter() - start)))
+        out.append(dict(what=what, options=options, result=result, hardware=machine(),
+                        seconds=round(time.perf_counter() - start),
+                        sha256=card(name)["sha256"]))
         print(name, what, options, {k: v for k, v in result.items() if k != "terms"})
     return out
 
-# %% ../nbs/numbers.ipynb #151de60e
+# %% ../nbs/numbers.ipynb #5e0093c4
 def machine() -> str:
     "What this machine is, in words."
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return gpu or f"{torch.get_num_threads()} threads of a {platform.machine()} processor"
+    return gpu or f"{platform.machine()} processor, threads: {torch.get_num_threads()}"
 
 def write_card(
     name: str,
@@ -150,7 +152,7 @@ def write_card(
 ) -> None:
     "Bring a card up to date, whole or not at all."
     path = weights_folder()/f"{name}.json"
-    old = json.loads(path.read_text()) if path.exists() else {}
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     text = json.dumps({**old, **entries}, indent=1, ensure_ascii=False)
     write_whole(path, (text + "\n").encode())
 
@@ -168,12 +170,15 @@ def make(
         raise ValueError(f"There is no recipe “{name}”; there are {', '.join(RECIPES)}.")
     recipe, run, start = RECIPES[name], Path(folder)/name, time.perf_counter()
     result = recipe.train(run, **options)
+    if int(os.environ.get("RANK", 0)): return        # of several processes the first writes
     clock = run/"minutes.txt"
     minutes = (time.perf_counter() - start)/60
     if clock.exists(): minutes += float(clock.read_text())
     write_whole(clock, f"{minutes:.2f}".encode())
-    settings = torch.load(run/"checkpoint.pt", weights_only=True)["settings"]
-    if len(result.log["step"]) < settings["steps"]: return
+    settings = torch.load(run/"checkpoint.pt", "cpu", weights_only=True)["settings"]
+    if len(result.log["step"]) < settings["steps"]:
+        raise InterruptedError(f"The training of {name} was interrupted; give the same "
+                               "command again to go on.")
     path = weights_folder()/f"{name}.safetensors"
     save(result.model, path, recipe.sched, settings.get("predicts", "eps"), half=True)
     write_card(
@@ -182,7 +187,8 @@ def make(
         bytes=path.stat().st_size, sha256=sha256(path),
         data="MNIST, the 60,000 training digits (LeCun, Cortes, Burges; CC BY-SA 3.0)",
         command=f"d2c weights {name}", seed=settings["seed"], commit=commit,
-        images=settings["steps"]*settings["batch_size"], minutes=round(minutes, 1),
+        images=settings["steps"]*settings["batch_size"]*settings["accumulate"]
+               *settings["processes"], measured=None, minutes=round(minutes, 1),
         torch=torch.__version__, hardware=machine(), licence="MIT, as the library's")
 
 def main(
@@ -196,7 +202,9 @@ def main(
                           ("measure", "measure it, and write the results to its card"),
                           ("bits", "bound its likelihood, in bits per dimension")):
         one = commands.add_parser(command, help=text, description=text)
-        one.add_argument("name", choices=RECIPES)
+        one.add_argument("name", choices=[
+            name for name in RECIPES
+            if command != "bits" or MEASUREMENTS[name][0][0] == "quality"])
         if command == "weights":
             one.add_argument("--folder", default="runs", help="where the run is kept")
             one.add_argument("--commit", default="", help="of the code, for the card")

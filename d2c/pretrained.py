@@ -4,7 +4,7 @@
 __all__ = ['NETWORKS', 'RECIPES', 'weights_folder', 'shipped', 'card', 'load', 'sha256', 'mnist_classifier',
            'mnist_noisy_classifier', 'mnist_cond', 'without_classes', 'mnist_uncond', 'Recipe']
 
-# %% ../nbs/pretrained.ipynb #771af87e
+# %% ../nbs/pretrained.ipynb #1661bbe8
 import hashlib, json
 from collections.abc import Callable
 from importlib.resources import files
@@ -17,7 +17,7 @@ from .schedule import Schedule, cosine
 from .training import Loaded, TrainResult, load as load_file, train
 from .unet import UNet, digits
 
-# %% ../nbs/pretrained.ipynb #71b6766f
+# %% ../nbs/pretrained.ipynb #db4fda23
 NETWORKS = {"UNet": UNet, "Classifier": Classifier}
 
 def weights_folder() -> Path:
@@ -35,7 +35,7 @@ def card(
     if name not in shipped():
         raise ValueError(f"There are no weights “{name}”; there are "
                          f"{', '.join(shipped())}.")
-    return json.loads((weights_folder()/f"{name}.json").read_text())
+    return json.loads((weights_folder()/f"{name}.json").read_text(encoding="utf-8"))
 
 def load(
     name: str, # one of `shipped()`
@@ -56,7 +56,7 @@ def sha256(
     "The fingerprint of a file."
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
-# %% ../nbs/pretrained.ipynb #e5b7b91c
+# %% ../nbs/pretrained.ipynb #af925336
 def mnist_classifier(folder: Path, **options) -> TrainResult:
     "A judge of clean digits."
     torch.manual_seed(0)
@@ -78,7 +78,7 @@ def mnist_cond(folder: Path, **options) -> TrainResult:
         digits(), cosine(1000), mnist(), steps=15_000, predicts="v", label_dropout=.15,
         batch_size=128, lr=2e-3, mixed_precision="bf16", folder=folder, **options)
 
-# %% ../nbs/pretrained.ipynb #56411e97
+# %% ../nbs/pretrained.ipynb #7556a719
 #| eq: eq-pretrained-null
 def without_classes(
     model: UNet, # with classes
@@ -109,4 +109,5 @@ RECIPES = {
     "mnist-noisy-classifier": Recipe(mnist_noisy_classifier, cosine(1000),
                                      "names noisy digits x_t at every t; the guide"),
     "mnist-cond": Recipe(mnist_cond, cosine(1000), "draws digits of a given class"),
-    "mnist-uncond": Recipe(mnist_uncond, cosine(1000), "draws digits")}
+    "mnist-uncond": Recipe(mnist_uncond, cosine(1000),
+                           "draws digits; made from mnist-cond")}

@@ -2,11 +2,12 @@
 
 # %% auto #0
 __all__ = ['BINS', 'COLUMNS', 'simple_loss', 'loss_at', 'stratified_times', 'time_factor', 'loss_by_time', 'ema_decay',
-           'ema_rule', 'rate', 'write_whole', 'write_checkpoint', 'read_checkpoint', 'whole_steps', 'as_csv',
+           'ema_rule', 'rate', 'write_whole', 'write_checkpoint', 'read_checkpoint', 'whole_steps', 'digest', 'as_csv',
            'TrainResult', 'fit', 'train', 'Loaded', 'save', 'load']
 
-# %% ../nbs/training.ipynb #f04b0121
-import contextlib, csv, importlib.util, io, itertools, json, math, os, signal, threading
+# %% ../nbs/training.ipynb #7d51e20b
+import contextlib, csv, hashlib, importlib.util, io, itertools, json, math, os, signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from .forward import as_eps, q_sample, target
 from .schedule import Schedule
 from .unet import UNet, drop_labels
 
-# %% ../nbs/training.ipynb #709373af
+# %% ../nbs/training.ipynb #0d57af5d
 #| eq: eq-training-simple eq-training-weights
 def simple_loss(
     model: Callable,             # model(xt, t), or model(xt, t, y) if y is given
@@ -43,7 +44,7 @@ def simple_loss(
     out = model(xt, t.to(xt.device)) if y is None else model(xt, t.to(xt.device), y)
     return (out.float() - target(sched, x0, t, eps, predicts)).square().flatten(1).mean(1)
 
-# %% ../nbs/training.ipynb #9aff684a
+# %% ../nbs/training.ipynb #69563c3b
 #| eq: eq-training-floor
 @torch.no_grad()
 def loss_at(
@@ -62,7 +63,7 @@ def loss_at(
         return loss.mean()
     return torch.stack([one(t) for t in times])
 
-# %% ../nbs/training.ipynb #e7395113
+# %% ../nbs/training.ipynb #c1c4c320
 #| eq: eq-training-stratified eq-training-variance
 def stratified_times(
     B: int, # how many
@@ -76,7 +77,7 @@ def stratified_times(
     edges = p[1:].double().cumsum(0)
     return 1 + torch.searchsorted(edges, u*edges[-1], right=True).clamp(max=T - 1)
 
-# %% ../nbs/training.ipynb #97f62aa5
+# %% ../nbs/training.ipynb #17c252df
 #| eq: eq-training-factor
 def time_factor(
     T: int, # steps of the schedule
@@ -92,12 +93,13 @@ def time_factor(
     if len(w) != T + 1 or len(q) != T + 1:
         raise ValueError(f"The tables need T + 1 = {T + 1} entries, of which the first is "
                          f"not used; they have {len(w)} and {len(q)}.")
+    if (w[1:] < 0).any(): raise ValueError("Weights must not be negative.")
     w[0] = 0
     if ((q <= 0) & (w > 0))[1:].any() or (q[1:] < 0).any():
         raise ValueError("Each time that has a weight needs a probability above 0.")
     return torch.where(w > 0, w/(T*q/q[1:].sum()), 0.).float()
 
-# %% ../nbs/training.ipynb #6cdfbd73
+# %% ../nbs/training.ipynb #d45eec28
 #| eq: eq-training-bins
 def loss_by_time(
     loss: torch.Tensor, # of each sample, (B,)
@@ -110,7 +112,7 @@ def loss_by_time(
     total = torch.zeros(bins).index_add_(0, b, loss.detach().float().cpu())
     return total/torch.bincount(b, minlength=bins)
 
-# %% ../nbs/training.ipynb #c0dfc691
+# %% ../nbs/training.ipynb #5d3621d9
 #| eq: eq-training-ema-warmup eq-training-ema-start
 def ema_decay(
     k: int,           # how many steps have been made, from 1
@@ -119,7 +121,7 @@ def ema_decay(
     "The decay of the average at step k, with warm-up."
     return min(d, (1 + k)/(10 + k))
 
-# %% ../nbs/training.ipynb #4ca3cf62
+# %% ../nbs/training.ipynb #cd87fb45
 #| eq: eq-training-ema
 def ema_rule(
     d: float = 0.999, # the decay in the long run
@@ -129,7 +131,7 @@ def ema_rule(
         torch._foreach_lerp_(means, weights, 1 - ema_decay(int(k), d))
     return rule
 
-# %% ../nbs/training.ipynb #25fb5676
+# %% ../nbs/training.ipynb #f194d2ee
 #| eq: eq-training-rate
 def rate(
     k: int,      # the step, 0 … n − 1
@@ -140,7 +142,7 @@ def rate(
     if k < warmup: return (k + 1)/warmup
     return 0.5*(1 + math.cos(math.pi*(k - warmup)/max(1, n - warmup)))
 
-# %% ../nbs/training.ipynb #97ebdcf1
+# %% ../nbs/training.ipynb #274a2abc
 def write_whole(
     path: str | Path, # missing folders are made
     data: bytes,
@@ -155,7 +157,7 @@ def write_whole(
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
 
-# %% ../nbs/training.ipynb #8256a2af
+# %% ../nbs/training.ipynb #17427d3a
 def write_checkpoint(
     path: Path,
     state: dict, # tensors, numbers, texts, and dictionaries and lists of them
@@ -174,7 +176,10 @@ def read_checkpoint(
     Raises ValueError for a damaged file, or for the state of another run.
     """
     if not path.is_file(): return None
-    try: state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state["settings"]["steps"]
+    except OSError: raise
     except Exception:
         raise ValueError(f"{path} is not a whole checkpoint; remove it "
                          "to start afresh, or name another folder.") from None
@@ -197,7 +202,15 @@ def whole_steps() -> Iterator[list]: # empty until somebody wants to stop
     finally:
         for name, handler in old.items(): signal.signal(name, handler)
 
-# %% ../nbs/training.ipynb #862904e9
+# %% ../nbs/training.ipynb #49fd4559
+def digest(
+    v: torch.Tensor | None, # a table
+) -> str | None:            # twelve digits
+    "A short name for the values of a table, other for other values."
+    if v is None: return None
+    return hashlib.sha256(v.double().cpu().numpy().tobytes()).hexdigest()[:12]
+
+# %% ../nbs/training.ipynb #2b2e1945
 BINS = 10   # parts of 1 … T in the log
 COLUMNS = ["step", "loss", "rate", "norm"] + [f"loss_{b}" for b in range(1, BINS + 1)]
 
@@ -212,7 +225,7 @@ def as_csv(
         write.writerow([int(step)] + ["" if math.isnan(v) else f"{v:.6g}" for v in values])
     return out.getvalue()
 
-# %% ../nbs/training.ipynb #236621f3
+# %% ../nbs/training.ipynb #dd3e472c
 class TrainResult(NamedTuple):
     "What training returns."
     model: nn.Module           # the average of the weights, ready to evaluate
@@ -242,8 +255,8 @@ def fit(
 ) -> TrainResult:
     """Minimise the average of a loss over data and noise.
 
-    Raises FloatingPointError if the loss is no longer finite, ValueError if the folder
-    holds a run with other settings.
+    Raises FloatingPointError if the loss or its gradient is no longer finite, ValueError
+    if the folder holds a run with other settings or a damaged one.
     Ctrl-C ends the training after a whole step and returns what there is.
     """
     settings = dict(
@@ -263,6 +276,7 @@ def fit(
         log_with="tensorboard" if tensorboard else None, project_dir=folder)
     device, main = accelerator.device, accelerator.is_main_process
     rank, world = accelerator.process_index, accelerator.num_processes
+    settings["processes"] = world
     if tensorboard: accelerator.init_trackers("tensorboard")
 
     model.to(device, memory_format=torch.channels_last).train()
@@ -285,7 +299,8 @@ def fit(
         means = torch.stack([*means, torch.tensor(float(bool(asked)), device=device)])
         *means, stop = accelerator.reduce(means, "mean").tolist()
         for mean, (step, each, t, *rest) in zip(means, recent):
-            if not math.isfinite(mean):
+            if not math.isfinite(mean) or (
+                    accelerator.scaler is None and not math.isfinite(rest[1])):
                 raise FloatingPointError(
                     f"The loss is no longer finite at step {step} of {steps}; "
                     "try a lower learning rate.")
@@ -314,7 +329,7 @@ def fit(
         while k < steps and not stop:
             k, seen = k + 1, []
             g = keyed(seed, k, rank)
-            torch.manual_seed(g.initial_seed())
+            torch.manual_seed(keyed(seed, k, rank, 1).initial_seed())  # for dropout
             for x, y in itertools.islice(feed, accumulate):
                 with accelerator.accumulate(net):
                     each, t = loss(net, x.to(device), y.to(device), g)
@@ -331,7 +346,7 @@ def fit(
             if k%save_every == 0 and k < steps: keep()
         keep()
     bar.close()
-    if k < steps: print(f"Stopped after step {k} of {steps}; "
+    if main and k < steps: print(f"Stopped after step {k} of {steps}; "
                         "this is the average of the weights so far.")
     for tracker in accelerator.trackers: tracker.finish()
     accelerator.unwrap_model(net, keep_fp32_wrapper=False, keep_torch_compile=False)
@@ -340,7 +355,7 @@ def fit(
     return TrainResult(ema.module.requires_grad_(False),
                        dict(zip(COLUMNS, table[:, :4].T), by_time=table[:, 4:]))
 
-# %% ../nbs/training.ipynb #4c2a36dc
+# %% ../nbs/training.ipynb #8c950175
 #| eq: eq-training-algorithm
 def train(
     model: nn.Module,             # model(xt, t), with y if it has `num_classes`; changed
@@ -368,11 +383,11 @@ def train(
         return factor[t].to(x.device)*simple_loss(net, sched, x0, t, eps, y, predicts), t
 
     about = dict(predicts=predicts, label_dropout=label_dropout, T=T,
-                 levels=sched.abar.sum().item(), factor=factor[1:].sum().item(),
+                 schedule=digest(sched.abar), weight=digest(weight), p=digest(p),
                  network=str(getattr(model, "config", type(model).__name__)))
     return fit(model, loss, images, steps, T=T, settings=about, **options)
 
-# %% ../nbs/training.ipynb #a4becbb4
+# %% ../nbs/training.ipynb #31150d7d
 class Loaded(NamedTuple):
     "What a file holds."
     model: nn.Module       # on the CPU, ready to evaluate
@@ -426,7 +441,7 @@ def load(
         raise ValueError(f"{path} is not a whole safetensors file; "
                          "it was cut short or is something else.") from None
     except ValueError: about = None
-    if about is None:
+    if not isinstance(about, dict) or "network" not in about:
         raise ValueError(f"{path} does not say which network it holds; "
                          "only files written by d2c.training.save can be loaded.")
     if about["network"] != network.__name__:

@@ -239,7 +239,7 @@ BUGS = {
         ("            plan.step()\n            bar", "            bar"),
         ("g = keyed(seed, k, rank)", "g = keyed(seed, k - 1, rank)"),
         ("g = keyed(seed, k, rank)", "g = keyed(k, rank)"),
-        ("torch.manual_seed(g.initial_seed())", "pass"),
+        ("torch.manual_seed(keyed(seed, k, rank, 1).initial_seed())", "pass"),
         ("batches(images, batch_size, seed, k*accumulate, rank, world)", "batches(images, batch_size, seed, 0, rank, world)"),
         ("batches(images, batch_size, seed, k*accumulate, rank, world)", "batches(images, batch_size, seed, k, rank, world)"),
         ("gradient_accumulation_steps=accumulate,", ""),
@@ -316,6 +316,13 @@ BUGS = {
         ('state["embed_time.2.bias"] += null', 'pass'),
         ('state.pop("embed_class.weight")[model.num_classes]', 'state.pop("embed_class.weight")[0]'),
         ('if not path.is_file() or sha256(path) != about["sha256"]', 'if not path.is_file()'),
+    ],
+    "numbers": [
+        ("without + scale*(given - without)", "given + scale*(given - without)"),
+        ("without + scale*(given - without)", "given + scale*(without - given)"),
+        ("torch.cat([torch.full_like(y, loaded.model.num_classes), y])", "torch.cat([y, torch.full_like(y, loaded.model.num_classes)])"),
+        ("xT = torch.randn(stop - start, model.channels, size, size, generator=g)", "xT = torch.randn(stop - start, model.channels, size, size)"),
+        ("guided(loaded, y[start:stop].to(device), scale)", "guided(loaded, y[:stop - start].to(device), scale)"),
     ],
     "ddpm": [
         ("reverse_var(sched, t, s, var)**0.5", "reverse_var(sched, t, s, var)"),
