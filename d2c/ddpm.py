@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['Step', 'strides', 'ddpm_steps', 'sample', 'sample_writer']
 
-# %% ../nbs/ddpm.ipynb #941f72f3
+# %% ../nbs/ddpm.ipynb #9fb85f36
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from .posterior import q_posterior, reverse_var
 from .schedule import Schedule, spaced
 from .training import write_whole
 
-# %% ../nbs/ddpm.ipynb #d37f53a2
+# %% ../nbs/ddpm.ipynb #e74b74fa
 class Step(NamedTuple):
     "One step of a sampler."
     t: int           # where it came from
@@ -48,7 +48,7 @@ def strides(
                          "predicted noise cannot say what it was; start below.")
     return list(zip(times, times[1:] + [0]))
 
-# %% ../nbs/ddpm.ipynb #73688be5
+# %% ../nbs/ddpm.ipynb #3c6907ac
 #| eq: eq-ddpm-step
 def ddpm_steps(
     eps_model: Callable,                # eps_model(xt, t) → predicted noise, for t an int
@@ -79,7 +79,7 @@ def ddpm_steps(
             yield Step(t, s, x, x0)
     return run(xT)
 
-# %% ../nbs/ddpm.ipynb #dcdfdff2
+# %% ../nbs/ddpm.ipynb #2333c5d9
 def sample(
     steps: Iterable[Step],  # a sampler, such as `ddpm_steps(…)`
     progress: bool = False, # show a bar
@@ -93,7 +93,7 @@ def sample(
     if bar is not None: bar.close()
     return step.xs
 
-# %% ../nbs/ddpm.ipynb #c6923c52
+# %% ../nbs/ddpm.ipynb #f24d3d53
 def sample_writer(
     folder: str | Path,    # gets samples-0001000.png and so on
     sched: Schedule,

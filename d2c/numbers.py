@@ -4,7 +4,7 @@
 __all__ = ['MEASUREMENTS', 'guided', 'draw', 'training_classes', 'quality', 'likelihood', 'accuracy', 'measure', 'machine',
            'write_card', 'make', 'main']
 
-# %% ../nbs/numbers.ipynb #c93681c5
+# %% ../nbs/numbers.ipynb #f61ce557
 import argparse, json, os, platform, sys, time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ from .pretrained import RECIPES, card, load, sha256, shipped, weights_folder
 from .schedule import Schedule, spaced
 from .training import Loaded, save, write_whole
 
-# %% ../nbs/numbers.ipynb #5669a673
+# %% ../nbs/numbers.ipynb #4acd5fc1
 #| eq: eq-numbers-guided
 def guided(
     loaded: Loaded,     # a network with classes
@@ -67,7 +67,7 @@ def draw(
         out.append(to_bytes(x.float().cpu()))
     return torch.cat(out)
 
-# %% ../nbs/numbers.ipynb #ff682356
+# %% ../nbs/numbers.ipynb #5d9e66e9
 def training_classes(
     n: int,        # up to 60,000
     seed: int = 0,
@@ -114,7 +114,7 @@ def accuracy(
         out[str(t)] = (named == test.y).float().mean().item()
     return out
 
-# %% ../nbs/numbers.ipynb #4f9c5703
+# %% ../nbs/numbers.ipynb #da83ec3f
 MEASUREMENTS = {
     "mnist-classifier": [("accuracy", {})],
     "mnist-noisy-classifier": [("accuracy", {})],
@@ -140,7 +140,7 @@ def measure(
         print(name, what, options, {k: v for k, v in result.items() if k != "terms"})
     return out
 
-# %% ../nbs/numbers.ipynb #5e0093c4
+# %% ../nbs/numbers.ipynb #bbb66937
 def machine() -> str:
     "What this machine is, in words."
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None

@@ -55,8 +55,8 @@ def bare():
 
 if __name__ == "__main__":
     steps = {"ours": [], "bare": []}
-    for round in range(ROUNDS):
-        for name, loop in (("ours", ours), ("bare", bare))[::1 if round%2 else -1]:
+    for k in range(ROUNDS):
+        for name, loop in (("ours", ours), ("bare", bare))[::1 if k%2 else -1]:
             times = loop()
             steps[name] += [b - a for a, b in zip(times[5:], times[6:])]
     ours_s, bare_s = (statistics.median(steps[name]) for name in ("ours", "bare"))
