@@ -4,7 +4,7 @@
 __all__ = ['as_bytes', 'features', 'gaussian_distance', 'frechet', 'floor', 'bias', 'extrapolate', 'bootstrap', 'inside',
            'precision_recall', 'imbalance', 'neighbours', 'copied', 'Score', 'Report', 'evaluate', 'inception']
 
-# %% ../nbs/metrics.ipynb #9ccb18ca
+# %% ../nbs/metrics.ipynb #290a21ea
 import io, pickle, warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from .classifier import Classifier
 from .data import Images, keyed, mnist, normalise, to_bytes
 
-# %% ../nbs/metrics.ipynb #8c1f5527
+# %% ../nbs/metrics.ipynb #2941071e
 def as_bytes(
     x: torch.Tensor, # pictures, uint8, or floats in [−1, 1]
 ) -> torch.Tensor:   # uint8
@@ -36,7 +36,7 @@ def features(
     return torch.cat([f(normalise(b.to(device))).cpu()
                       for b in as_bytes(x).split(batch_size)])
 
-# %% ../nbs/metrics.ipynb #c5743b1c
+# %% ../nbs/metrics.ipynb #81c9a6a5
 #| eq: eq-metrics-gaussian
 def gaussian_distance(
     m1: torch.Tensor, # mean of the one, (D,)
@@ -50,7 +50,7 @@ def gaussian_distance(
     cross = torch.linalg.eigvalsh(R.T @ S2 @ R).clamp(min=0).sqrt().sum()
     return ((m1 - m2).square().sum() + S1.trace() + S2.trace() - 2*cross).item()
 
-# %% ../nbs/metrics.ipynb #6541a581
+# %% ../nbs/metrics.ipynb #6cce45ec
 def frechet(
     a: torch.Tensor, # features of the samples, (N, D)
     b: torch.Tensor, # features of the reference, (M, D)
@@ -73,7 +73,7 @@ def frechet(
     metric.update(a.double().cpu(), real=False)
     return metric.compute().item()
 
-# %% ../nbs/metrics.ipynb #d37910a4
+# %% ../nbs/metrics.ipynb #3766b25f
 def floor(
     real: torch.Tensor,      # features of real pictures outside the reference, (N, D)
     reference: torch.Tensor, # features of the reference, (M, D)
@@ -89,7 +89,7 @@ def floor(
                          f"there are {len(real):,}; give more, or judge fewer samples.")
     return frechet(real[torch.randperm(len(real), generator=keyed(seed))[:n]], reference)
 
-# %% ../nbs/metrics.ipynb #6a285074
+# %% ../nbs/metrics.ipynb #22df78e4
 #| eq: eq-metrics-bias
 def bias(
     a: torch.Tensor, # features of many pictures, (N, D)
@@ -102,7 +102,7 @@ def bias(
     var = z.square().T @ z.square()/len(z) - (z.T @ z/len(z)).square()
     return ((lam.sum() + (var/(lam + lam[:, None])).sum()/2)/n).item()
 
-# %% ../nbs/metrics.ipynb #73b0061b
+# %% ../nbs/metrics.ipynb #0b57d521
 #| eq: eq-metrics-extrapolate
 def extrapolate(
     sizes: list[int],       # several n
@@ -112,7 +112,7 @@ def extrapolate(
     c, limit = np.polyfit(1/np.asarray(sizes), distances, 1)
     return float(limit), float(c)
 
-# %% ../nbs/metrics.ipynb #c11593e9
+# %% ../nbs/metrics.ipynb #de238bd9
 #| eq: eq-metrics-bootstrap
 def bootstrap(
     f: Callable,     # features, or whatever there is for each sample, → a number
@@ -125,7 +125,7 @@ def bootstrap(
     return float(np.std([float(f(a[torch.randint(n, (n,), generator=g)]))
                          for _ in range(B)], ddof=1))
 
-# %% ../nbs/metrics.ipynb #09a3e51c
+# %% ../nbs/metrics.ipynb #3b14aff5
 #| eq: eq-metrics-inside
 def inside(
     x: torch.Tensor,  # features of points, (N, D)
@@ -143,7 +143,7 @@ def inside(
                         for b in of.split(1000)])
     return torch.cat([(torch.cdist(b, of) <= radius).any(1) for b in x.split(1000)])
 
-# %% ../nbs/metrics.ipynb #636690c8
+# %% ../nbs/metrics.ipynb #13b4b1da
 #| eq: eq-metrics-precision
 def precision_recall(
     samples: torch.Tensor, # features, (N, D)
@@ -157,7 +157,7 @@ def precision_recall(
     return (inside(samples, real, k).float().mean().item(),
             inside(real, samples, k).float().mean().item())
 
-# %% ../nbs/metrics.ipynb #01b0d3df
+# %% ../nbs/metrics.ipynb #e568e888
 #| eq: eq-metrics-tv
 def imbalance(
     y: torch.Tensor,   # classes of the samples, int64, (N,)
@@ -168,7 +168,7 @@ def imbalance(
     share = [v.bincount(minlength=K)/len(v) for v in (y, of)]
     return (share[0] - share[1]).abs().sum().item()/2
 
-# %% ../nbs/metrics.ipynb #d151d3f0
+# %% ../nbs/metrics.ipynb #8e8a9c02
 def neighbours(
     x: torch.Tensor,     # pictures, uint8, or floats in [−1, 1], (N, C, H, W)
     train: torch.Tensor, # likewise, (M, C, H, W), M ≥ k
@@ -181,7 +181,7 @@ def neighbours(
     distance = torch.stack([(x - train[i]).norm(dim=1) for i in index.T], 1)
     return distance, index
 
-# %% ../nbs/metrics.ipynb #d8ae89c9
+# %% ../nbs/metrics.ipynb #6a698ded
 #| eq: eq-metrics-copied
 def copied(
     x: torch.Tensor,     # pictures, uint8, or floats in [−1, 1], (N, C, H, W)
@@ -191,7 +191,7 @@ def copied(
     d, _ = neighbours(x, train, 2)
     return d[:, 0] < d[:, 1]/3
 
-# %% ../nbs/metrics.ipynb #89272323
+# %% ../nbs/metrics.ipynb #4e862d11
 class Score(NamedTuple):
     "A figure of some samples, beside that of real pictures."
     value: float # the figure
@@ -256,7 +256,7 @@ def evaluate(
                                       for v in (x, test.x)))
     return report
 
-# %% ../nbs/metrics.ipynb #9bbd5c8b
+# %% ../nbs/metrics.ipynb #d8b82a7e
 def inception(
     path: str | Path, # weights in torch-fidelity's format
 ) -> Callable:        # floats in [−1, 1], (B, 1 or 3, H, W) → (B, 2048)
