@@ -112,10 +112,10 @@ def test_two_processes_agree(tmp_path):
     script.write_text(SETUP + """
 import os
 rank = os.environ["RANK"]
-r = run(3, progress=False, accumulate=2, folder=sys.argv[1] + "/run", save_every=2)
+first = run(3, progress=False, accumulate=2, folder=sys.argv[1] + "/run", save_every=2)
 r = run(3, progress=False, accumulate=2, folder=sys.argv[1] + "/run")
 save(r.model, f"{sys.argv[1]}/{rank}.safetensors")
-torch.save(torch.tensor(r.log["by_time"]).nan_to_num(), f"{sys.argv[1]}/{rank}.loss")
+torch.save(torch.tensor(first.log["by_time"]).nan_to_num(), f"{sys.argv[1]}/{rank}.loss")
 """)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script), str(tmp_path)]
     done = subprocess.run(launch, capture_output=True, text=True, env={**ENV, "ACCELERATE_USE_CPU": "true"}, timeout=240)
