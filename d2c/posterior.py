@@ -3,11 +3,11 @@
 # %% auto #0
 __all__ = ['posterior_coef', 'check_order', 'q_posterior', 'mu_from_eps', 'reverse_var']
 
-# %% ../nbs/posterior.ipynb #2bfcf1cb
+# %% ../nbs/posterior.ipynb #469f3e78
 import torch
 from .schedule import Schedule, like
 
-# %% ../nbs/posterior.ipynb #c1c4b005
+# %% ../nbs/posterior.ipynb #de8bd36e
 def posterior_coef(
     abar_t, # ᾱ_t, below ᾱ_s: a number, a tensor, or a symbol
     abar_s, # ᾱ_s, likewise
@@ -27,11 +27,12 @@ def check_order(
     s: int | torch.Tensor, # earlier time
 ) -> None:
     "Raise ValueError unless every step goes back, s < t."
-    if not torch.as_tensor(s < t).all():
+    back = s < t
+    if not (back.all() if torch.is_tensor(back) else back):
         raise ValueError("A step back needs s < t, "
                          f"and it is asked to go from t = {t} to s = {s}.")
 
-# %% ../nbs/posterior.ipynb #5a59ee35
+# %% ../nbs/posterior.ipynb #046858f7
 #| eq: eq-posterior-mean eq-posterior-var
 def q_posterior(
     sched: Schedule,
@@ -48,7 +49,7 @@ def q_posterior(
     c0, ct, beta_tilde = posterior_coef(sched.at(t), sched.at(s))
     return like(c0, x0)*x0 + like(ct, xt)*xt, like(beta_tilde, xt)
 
-# %% ../nbs/posterior.ipynb #3fc13f89
+# %% ../nbs/posterior.ipynb #7b3a9163
 #| eq: eq-posterior-mu-eps
 def mu_from_eps(
     sched: Schedule,
@@ -66,7 +67,7 @@ def mu_from_eps(
     noise = like((1 - abar_t/abar_s)/(1 - abar_t)**0.5, xt)*eps
     return like((abar_s/abar_t)**0.5, xt)*(xt - noise)
 
-# %% ../nbs/posterior.ipynb #ed9983fc
+# %% ../nbs/posterior.ipynb #d572ed08
 #| eq: eq-posterior-sigma
 def reverse_var(
     sched: Schedule,
@@ -80,6 +81,7 @@ def reverse_var(
     """
     check_order(t, s)
     abar_t, abar_s = sched.at(t), sched.at(s)
-    if kind == "beta_tilde": return posterior_coef(abar_t, abar_s)[2]
-    if kind == "beta": return 1 - abar_t/abar_s
+    beta = 1 - abar_t/abar_s
+    if kind == "beta": return beta
+    if kind == "beta_tilde": return (1 - abar_s)/(1 - abar_t)*beta
     raise ValueError(f"The variance is “beta_tilde” or “beta”, not “{kind}”.")

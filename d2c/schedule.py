@@ -3,12 +3,13 @@
 # %% auto #0
 __all__ = ['Schedule', 'like', 'from_beta', 'linear', 'cosine', 'sigmoid', 'zero_terminal_snr', 'spaced']
 
-# %% ../nbs/schedule.ipynb #2a3fabd6
+# %% ../nbs/schedule.ipynb #98934b59
 import math
 from dataclasses import dataclass
+from functools import cached_property
 import torch
 
-# %% ../nbs/schedule.ipynb #85a7643c
+# %% ../nbs/schedule.ipynb #c82517b7
 #| eq: eq-schedule-derived
 @dataclass(frozen=True, eq=False)
 class Schedule:
@@ -33,7 +34,7 @@ class Schedule:
     @property
     def T(self) -> int:
         "Number of steps."
-        return len(self.abar) - 1
+        return len(self._numbers) - 1
 
     @property
     def alpha(self) -> torch.Tensor:
@@ -68,12 +69,15 @@ class Schedule:
         if lo < 0 or hi > self.T:
             raise ValueError(f"Times must lie in 0 … {self.T}, "
                              f"and {lo if lo < 0 else hi} does not.")
-        abar = self.abar[t]
-        return abar if torch.is_tensor(t) else abar.item()
+        return (self.abar if torch.is_tensor(t) else self._numbers)[t]
+
+    @cached_property
+    def _numbers(self) -> list[float]:
+        return self.abar.tolist()
 
     def __repr__(self): return f"Schedule(T={self.T}, ᾱ_T={self.abar[-1].item():.3g})"
 
-# %% ../nbs/schedule.ipynb #74a87eca
+# %% ../nbs/schedule.ipynb #9bdecb74
 def like(
     c: float | torch.Tensor, # a number, or one coefficient a sample, (B,)
     x: torch.Tensor,         # what it will multiply, (B, …)
@@ -88,7 +92,7 @@ def like(
                          "give one time, or one a sample.")
     return c.to(x.device, x.dtype).reshape(-1, *[1]*(x.ndim - 1))
 
-# %% ../nbs/schedule.ipynb #766cafc4
+# %% ../nbs/schedule.ipynb #ee50b9e5
 #| eq: eq-schedule-abar
 def from_beta(
     beta, # β_1 … β_T, T numbers in (0, 1]
@@ -98,7 +102,7 @@ def from_beta(
     abar = torch.cat([torch.ones(1, dtype=torch.float64), (1 - beta).cumprod(0)])
     return Schedule(abar)
 
-# %% ../nbs/schedule.ipynb #49780f7f
+# %% ../nbs/schedule.ipynb #191ab74e
 #| eq: eq-schedule-linear
 def linear(
     T: int = 1000,         # steps
@@ -110,7 +114,7 @@ def linear(
         raise ValueError(f"A linear schedule needs T ≥ 2 to have two ends, and T is {T}.")
     return from_beta(torch.linspace(beta_1, beta_T, T, dtype=torch.float64))
 
-# %% ../nbs/schedule.ipynb #7f573610
+# %% ../nbs/schedule.ipynb #50facdd4
 #| eq: eq-schedule-cosine
 def cosine(
     T: int = 1000,           # steps
@@ -121,7 +125,7 @@ def cosine(
     f = lambda u: math.cos((u + s)/(1 + s)*math.pi/2)**2
     return from_beta([min(1 - f(t/T)/f((t - 1)/T), beta_max) for t in range(1, T + 1)])
 
-# %% ../nbs/schedule.ipynb #83218318
+# %% ../nbs/schedule.ipynb #da0527c5
 #| eq: eq-schedule-sigmoid
 def sigmoid(
     T: int = 1000,           # steps
@@ -136,7 +140,7 @@ def sigmoid(
     return from_beta([min(1 - abar(t/T)/abar((t - 1)/T), beta_max)
                       for t in range(1, T + 1)])
 
-# %% ../nbs/schedule.ipynb #ae51d336
+# %% ../nbs/schedule.ipynb #629ef959
 #| eq: eq-schedule-ztsnr
 def zero_terminal_snr(
     sched: Schedule, # any schedule with T ≥ 2
@@ -149,16 +153,25 @@ def zero_terminal_snr(
     root = (root - root[-1])*root[0]/(root[0] - root[-1])
     return Schedule(torch.cat([sched.abar[:1], root**2]))
 
-# %% ../nbs/schedule.ipynb #8e71b777
+# %% ../nbs/schedule.ipynb #e70eb177
 #| eq: eq-schedule-spaced
 def spaced(
     T: int, # steps of the schedule
     n: int, # steps of the sampler, 1 … T
-) -> list[int]: # n times from T down, the last above 0
-    """Evenly spaced times, starting at T (“trailing” spacing).
+    kind: str = "trailing", # or "leading", "linspace", "quadratic"
+) -> list[int]: # n times from high to low, the last above 0
+    """Times for a sampler to stop at.
 
-    Raises ValueError if n is outside 1 … T.
+    Raises ValueError if n is outside 1 … T, or for another kind.
+    Lin et al. 2024, table 2; Song et al. 2021, appendix D.2.
     """
     if not 1 <= n <= T:
         raise ValueError(f"The number of steps must lie in 1 … {T}, and is {n}.")
-    return [round(T - k*T/n) for k in range(n)]
+    ks = range(n, 0, -1)
+    if kind == "trailing": return [round(k*T/n) for k in ks]
+    if kind == "leading": return [1 + (k - 1)*(T//n) for k in ks]
+    if kind == "linspace":
+        return [1 + round((k - 1)*(T - 1)/(n - 1)) for k in ks] if n > 1 else [T]
+    if kind == "quadratic": return [max(k, round(T*(k/n)**2)) for k in ks]
+    raise ValueError("The spacing is “trailing”, “leading”, “linspace” or “quadratic”, "
+                     f"not “{kind}”.")
