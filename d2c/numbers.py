@@ -4,13 +4,15 @@
 __all__ = ['MEASUREMENTS', 'guided', 'draw', 'training_classes', 'quality', 'likelihood', 'accuracy', 'measure', 'machine',
            'write_card', 'make', 'main']
 
-# %% ../nbs/numbers.ipynb #f61ce557
+# %% ../nbs/numbers.ipynb #e8e2ec54
 import argparse, json, os, platform, sys, time
 from collections.abc import Callable
 from pathlib import Path
 import torch
 from tqdm import tqdm
+from safetensors.torch import load_file, save as to_safetensors
 from .data import keyed, mnist, normalise, to_bytes
+from .ddim import ddim_steps
 from .ddpm import ddpm_steps, sample
 from .elbo import bits_per_dim, bound, total
 from .forward import q_sample
@@ -19,7 +21,7 @@ from .pretrained import RECIPES, card, load, sha256, shipped, weights_folder
 from .schedule import Schedule, spaced
 from .training import Loaded, save, write_whole
 
-# %% ../nbs/numbers.ipynb #4acd5fc1
+# %% ../nbs/numbers.ipynb #f4ddcc49
 #| eq: eq-numbers-guided
 def guided(
     loaded: Loaded,     # a network with classes
@@ -38,36 +40,47 @@ def draw(
     loaded: Loaded,
     n: int,                        # how many
     y: torch.Tensor | None = None, # their classes, (n,); None: draw without
-    steps: int = 50,               # evenly spaced
-    var: str = "beta_tilde",       # or "beta"
+    steps: int = 50,
+    eta: float | None = None,      # DDIM's η; None: DDPM
+    var: str = "beta_tilde",       # DDPM's variance, or "beta"
+    spacing: str = "trailing",     # of the times, see `spaced`
     clip: bool = True,             # clip x̂_0 to [−1, 1]
     scale: float = 1.,             # γ of guidance
     seed: int = 0,
     batch_size: int = 250,         # at a time; other sizes give other samples
+    folder: str | Path | None = None, # keeps finished batches; found there, not drawn
     progress: bool = False,        # show a bar
 ) -> torch.Tensor:                 # bytes, (n, C, H, W)
-    """Draw samples by ancestral sampling.
+    """Draw samples by DDPM or DDIM.
 
+    A folder is for one network and one set of options.
     Raises ValueError if there are not as many classes as samples.
     """
     if y is None and scale != 1: raise ValueError("Guidance needs classes; give y.")
     if y is not None and len(y) != n:
         raise ValueError(f"{n:,} samples need as many classes, not {len(y):,}.")
     model, size = loaded.model, loaded.model.config["size"]
-    times, out = spaced(loaded.sched.T, steps), []
+    times, out = spaced(loaded.sched.T, steps, spacing), []
     device = next(model.parameters()).device.type
     for start in tqdm(range(0, n, batch_size), unit="batch", disable=not progress):
         g, stop = keyed(seed, start), min(start + batch_size, n)
+        kept = folder and Path(folder)/f"{start:06d}-{stop:06d}.safetensors"
+        if kept and kept.exists():
+            out.append(load_file(kept)["x"])
+            continue
         xT = torch.randn(stop - start, model.channels, size, size, generator=g).to(device)
         eps_model = (loaded.eps_model() if y is None
                      else guided(loaded, y[start:stop].to(device), scale))
         noise = torch.Generator(device).manual_seed(keyed(seed, start, 1).initial_seed())
+        common = eps_model, loaded.sched, xT, times
         with torch.autocast(device, torch.bfloat16):
-            x = sample(ddpm_steps(eps_model, loaded.sched, xT, times, var, clip, noise))
+            x = sample(ddpm_steps(*common, var, clip, noise) if eta is None
+                       else ddim_steps(*common, eta, clip, noise))
         out.append(to_bytes(x.float().cpu()))
+        if kept: write_whole(kept, to_safetensors({"x": out[-1]}))
     return torch.cat(out)
 
-# %% ../nbs/numbers.ipynb #5d9e66e9
+# %% ../nbs/numbers.ipynb #ef98fe8c
 def training_classes(
     n: int,        # up to 60,000
     seed: int = 0,
@@ -79,7 +92,7 @@ def training_classes(
 def quality(
     loaded: Loaded,
     n: int = 10_000, # samples
-    **options,       # of `draw`: steps, var, clip, scale, seed
+    **options,       # of `draw`
 ) -> Report:
     "Draw samples and judge them."
     y = training_classes(n) if loaded.model.num_classes else None
@@ -114,33 +127,55 @@ def accuracy(
         out[str(t)] = (named == test.y).float().mean().item()
     return out
 
-# %% ../nbs/numbers.ipynb #da83ec3f
+# %% ../nbs/numbers.ipynb #adef872a
 MEASUREMENTS = {
     "mnist-classifier": [("accuracy", {})],
     "mnist-noisy-classifier": [("accuracy", {})],
     "mnist-cond": [("quality", options) for options in (
         dict(steps=25), dict(steps=25, scale=1.2), dict(steps=25, n=4000),
-        dict(steps=25, n=4000, var="beta"), dict(steps=25, n=4000, clip=False))],
-    "mnist-uncond": [("quality", dict(steps=25)),
+        dict(steps=25, n=4000, var="beta"), dict(steps=25, n=4000, clip=False),
+        *[dict(steps=k, eta=0.) for k in (10, 20, 50, 100)],
+        dict(steps=10), dict(steps=20), dict(steps=50), dict(steps=1000),
+        *[dict(steps=k, n=2000, **noise) for k in (10, 20, 50, 100, 1000)
+          for noise in (dict(eta=0.), dict(eta=.2), dict(eta=.5), dict(eta=1.),
+                        dict(var="beta"))],
+        *[dict(steps=k, n=2000, eta=0., spacing="quadratic") for k in (10, 20, 50)])],
+    "mnist-uncond": [*[("quality", dict(steps=k)) for k in (25, 50, 100)],
                      ("likelihood", dict(var="beta")),
                      ("likelihood", dict(var="beta_tilde"))]}
 
 def measure(
-    name: str, # of weights that ship
-) -> list[dict]: # "what", "options", "seconds" and "result" of each measurement
-    "All measurements of some weights; their results go to the card."
-    out, loaded = [], load(name)
-    for what, options in MEASUREMENTS[name]:
-        start = time.perf_counter()
-        result = globals()[what](loaded, **options)
-        if isinstance(result, Report): result = {k: v._asdict() for k, v in result.items()}
-        out.append(dict(what=what, options=options, result=result, hardware=machine(),
-                        seconds=round(time.perf_counter() - start),
-                        sha256=card(name)["sha256"]))
-        print(name, what, options, {k: v for k, v in result.items() if k != "terms"})
-    return out
+    name: str,                   # of weights that ship
+    folder: str | Path = "runs", # samples are kept in folder/name, to go on after a break
+    progress: bool = True,       # say what is done
+) -> None:
+    """Do what MEASUREMENTS lists for some weights and is not yet on their card.
 
-# %% ../nbs/numbers.ipynb #bbb66937
+    Each result goes to the card at once: "what", "options", "result", "seconds" (None for
+    samples drawn with a break), "hardware" and "sha256", the weights' fingerprint.
+    """
+    loaded, about = load(name), card(name)
+    done = [row for row in about["measured"] or [] if row["sha256"] == about["sha256"]]
+    for what, options in MEASUREMENTS[name]:
+        if any((row["what"], row["options"]) == (what, options) for row in done): continue
+        if progress: print(f"{name}, {what}: {options}")
+        more, broken = {}, False
+        if what == "quality":
+            sign = [f"{k}-{v}" for k, v in sorted(options.items())]
+            kept = Path(folder)/name/"-".join(["samples", about["sha256"][:8], *sign])
+            broken, more = kept.exists(), dict(folder=kept, progress=progress)
+        start = time.perf_counter()
+        result = globals()[what](loaded, **options, **more)
+        seconds = None if broken else round(time.perf_counter() - start)
+        if isinstance(result, Report): result = {k: v._asdict() for k, v in result.items()}
+        done.append(dict(what=what, options=options, result=result, seconds=seconds,
+                         hardware=machine(), sha256=about["sha256"]))
+        order = MEASUREMENTS[name]
+        done.sort(key=lambda row: order.index((row["what"], row["options"]))
+                  if (row["what"], row["options"]) in order else len(order))
+        write_card(name, measured=done)
+
+# %% ../nbs/numbers.ipynb #127eae48
 def machine() -> str:
     "What this machine is, in words."
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
@@ -199,19 +234,20 @@ def main(
         "d2c", description="Make and measure the networks that ship with the library.")
     commands = parser.add_subparsers(dest="command", required=True)
     for command, text in (("weights", "train a network that ships, again"),
-                          ("measure", "measure it, and write the results to its card"),
+                          ("measure", "measure what is not yet on its card"),
                           ("bits", "bound its likelihood, in bits per dimension")):
         one = commands.add_parser(command, help=text, description=text)
         one.add_argument("name", choices=[
             name for name in RECIPES
             if command != "bits" or MEASUREMENTS[name][0][0] == "quality"])
-        if command == "weights":
+        if command in ("weights", "measure"):
             one.add_argument("--folder", default="runs", help="where the run is kept")
+        if command == "weights":
             one.add_argument("--commit", default="", help="of the code, for the card")
     given = parser.parse_args(arguments)
     try:
         if given.command == "weights": make(given.name, given.folder, given.commit)
-        if given.command == "measure": write_card(given.name, measured=measure(given.name))
+        if given.command == "measure": measure(given.name, given.folder)
         if given.command == "bits":
             for var in ("beta", "beta_tilde"):
                 result = likelihood(load(given.name), var=var)

@@ -109,7 +109,7 @@ BUGS = {
         ("(xt - noise)", "(xt + noise)"),
         ("/(1 - abar_t)**0.5, xt)*eps", "/(1 - abar_t), xt)*eps"),
         ("/(1 - abar_t)**0.5, xt)*eps", "/(1 - abar_s + 1e-9)**0.5, xt)*eps"),
-        ("return (1 - abar_s)/(1 - abar_t)*beta", "return (1 - abar_t)/(1 - abar_s)*beta"),
+        ("return (1 - abar_s)/(1 - abar_t)*beta", "return (1 - abar_s)/(1 - abar_t)*beta**0.5"),
         ("    beta = 1 - abar_t/abar_s\n", "    beta = 1 - abar_t\n"),
         ('if kind == "beta": return beta', 'if kind == "beta": return beta**0.5'),
         ("back = s < t", "back = s <= t"),
