@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['ddim_mean', 'q_sigma', 'ddim_weight', 'ddim_sigma', 'ddim_steps', 'flow', 'encode_steps', 'slerp']
 
-# %% ../nbs/ddim.ipynb #5d0c7480
+# %% ../nbs/ddim.ipynb #702a5657
 import math
 from collections.abc import Callable, Iterable, Iterator
 import torch
@@ -13,7 +13,7 @@ from .oracle import GaussianMixture
 from .posterior import check_order, reverse_var
 from .schedule import Schedule, like
 
-# %% ../nbs/ddim.ipynb #a55df898
+# %% ../nbs/ddim.ipynb #24f4b4f3
 def ddim_mean(
     x0,        # clean data, or a guess, (B, …)
     eps,       # the noise in x_t, or a guess, (B, …)
@@ -43,7 +43,7 @@ def q_sigma(
                          f"{1 - abar_s:.3g}, and σ² is {sigma**2:.3g}.")
     return ddim_mean(x0, eps_from_x0(sched, xt, t, x0), abar_s, sigma)
 
-# %% ../nbs/ddim.ipynb #e63d6513
+# %% ../nbs/ddim.ipynb #1a69360d
 #| eq: eq-ddim-weight
 def ddim_weight(
     sched: Schedule,
@@ -56,7 +56,7 @@ def ddim_weight(
     from_x0 = (abar_s/abar_t*(1 - abar_t))**0.5
     return (from_x0 - (1 - abar_s - sigma**2)**0.5)**2/(2*sigma**2)
 
-# %% ../nbs/ddim.ipynb #015b00ca
+# %% ../nbs/ddim.ipynb #abdf54c3
 #| eq: eq-ddim-sigma
 def ddim_sigma(
     sched: Schedule,
@@ -73,7 +73,7 @@ def ddim_sigma(
                          f"and it is {eta}.")
     return eta*reverse_var(sched, t, s)**0.5
 
-# %% ../nbs/ddim.ipynb #e2a896c1
+# %% ../nbs/ddim.ipynb #9e640fdc
 #| eq: eq-ddim-step
 def ddim_steps(
     eps_model: Callable,                # eps_model(xt, t) → predicted noise, for t an int
@@ -107,7 +107,7 @@ def ddim_steps(
             yield Step(t, s, x, x0)
     return run(xT)
 
-# %% ../nbs/ddim.ipynb #36a7fd1c
+# %% ../nbs/ddim.ipynb #f7e80268
 #| eq: eq-ddim-ode
 def flow(
     gm: GaussianMixture,
@@ -133,7 +133,7 @@ def flow(
         bar, u = bar + h/6*(k1 + 2*k2 + 2*k3 + k4), u + h
     return bar*abar_s**0.5
 
-# %% ../nbs/ddim.ipynb #56a5d489
+# %% ../nbs/ddim.ipynb #4ba57867
 #| eq: eq-ddim-encode
 def encode_steps(
     eps_model: Callable,                # eps_model(xt, t) → predicted noise, for t an int
@@ -158,7 +158,7 @@ def encode_steps(
             yield Step(t, s, x, x0)
     return run(x0)
 
-# %% ../nbs/ddim.ipynb #1deedf23
+# %% ../nbs/ddim.ipynb #d7437dab
 #| eq: eq-ddim-slerp
 def slerp(
     a: torch.Tensor, # (B, …)
