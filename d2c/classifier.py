@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['train_classifier', 'Classifier', 'warp', 'jitter']
 
-# %% ../nbs/classifier.ipynb #f5059219
+# %% ../nbs/classifier.ipynb #6542eef5
 import math
 from collections.abc import Callable
 import torch
@@ -13,9 +13,9 @@ from .data import Images, normalise
 from .forward import q_sample
 from .schedule import Schedule
 from .training import TrainResult, digest, fit, stratified_times
-from .unet import Block, Down, norm, time_embedding, to_depth
+from .unet import Block, Down, norm, size_multiple, time_embedding, to_depth
 
-# %% ../nbs/classifier.ipynb #51773859
+# %% ../nbs/classifier.ipynb #a0758b42
 #| eq: eq-classifier-risk
 def train_classifier(
     model: nn.Module,                # model(xt, t) → logits (B, K); changed
@@ -44,7 +44,7 @@ def train_classifier(
                  network=str(getattr(model, "config", type(model).__name__)))
     return fit(model, loss, images, steps, T=T, settings=about, **options)
 
-# %% ../nbs/classifier.ipynb #4ce32709
+# %% ../nbs/classifier.ipynb #b68e0ac2
 class Classifier(nn.Module):
     """The U-Net's way down, then an average over positions: (x_t, t) → logits.
 
@@ -67,10 +67,7 @@ class Classifier(nn.Module):
                            blocks=blocks, stem=stem, groups=groups, dropout=dropout,
                            num_classes=num_classes)
         self.channels, self.width, self.stem = channels, width, stem
-        self.multiple = stem*2**(len(mults) - 1)
-        if size%self.multiple:
-            raise ValueError(f"The size {size} must be a multiple of {self.multiple} to "
-                             f"be halved {len(mults) - 1} times after a stem of {stem}.")
+        self.multiple = size_multiple(size, mults, stem)
         c, c_emb = width, 4*width
         self.embed_time = nn.Sequential(nn.Linear(width, c_emb), nn.SiLU(),
                                         nn.Linear(c_emb, c_emb))
@@ -109,7 +106,7 @@ class Classifier(nn.Module):
     ) -> torch.Tensor:             # logits, (B, K)
         return self.head(self.features(xt, t))
 
-# %% ../nbs/classifier.ipynb #e4fa2f75
+# %% ../nbs/classifier.ipynb #c94d27a6
 #| eq: eq-classifier-warp
 def warp(
     x: torch.Tensor,     # pictures, floats with background −1, (B, C, H, W)

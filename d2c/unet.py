@@ -2,14 +2,14 @@
 
 # %% auto #0
 __all__ = ['time_embedding', 'Float32GroupNorm', 'norm', 'film', 'zeroed', 'ResBlock', 'attention', 'Attention', 'Down', 'Up',
-           'to_depth', 'to_space', 'drop_labels', 'Block', 'UNet', 'digits', 'cifar10', 'celeba64']
+           'to_depth', 'to_space', 'drop_labels', 'Block', 'size_multiple', 'UNet', 'digits', 'cifar10', 'celeba64']
 
-# %% ../nbs/unet.ipynb #b01f6497
+# %% ../nbs/unet.ipynb #8489cd15
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-# %% ../nbs/unet.ipynb #39956033
+# %% ../nbs/unet.ipynb #d88b6bca
 #| eq: eq-unet-embedding eq-unet-embedding-inner
 def time_embedding(
     n: torch.Tensor,       # t − 1, (B,)
@@ -26,7 +26,7 @@ def time_embedding(
     pair = [angle.cos(), angle.sin()] if style == "openai" else [angle.sin(), angle.cos()]
     return torch.cat(pair, 1)
 
-# %% ../nbs/unet.ipynb #c0774cbe
+# %% ../nbs/unet.ipynb #c2a7ae28
 #| eq: eq-unet-groupnorm
 class Float32GroupNorm(nn.GroupNorm):
     "Group normalisation, computed in float32 also where autocast made its input shorter."
@@ -43,7 +43,7 @@ def norm(
                          "choose a divisor.")
     return Float32GroupNorm(groups, channels, eps=1e-5 if style == "openai" else 1e-6)
 
-# %% ../nbs/unet.ipynb #3a1a525e
+# %% ../nbs/unet.ipynb #2c21da95
 #| eq: eq-unet-film
 def film(
     h: torch.Tensor,     # features, (B, C, H, W)
@@ -53,7 +53,7 @@ def film(
     "Scale and shift each channel."
     return (1 + scale)*h + shift
 
-# %% ../nbs/unet.ipynb #ccd52610
+# %% ../nbs/unet.ipynb #fb444d7b
 def zeroed(
     layer: nn.Module, # with weights and, perhaps, offsets
 ) -> nn.Module:       # the same layer
@@ -61,7 +61,7 @@ def zeroed(
     for p in layer.parameters(): nn.init.zeros_(p)
     return layer
 
-# %% ../nbs/unet.ipynb #73faa086
+# %% ../nbs/unet.ipynb #66ff1fa4
 #| eq: eq-unet-resblock
 class ResBlock(nn.Module):
     "Two convolutions whose middle the time steers, added to the input."
@@ -95,7 +95,7 @@ class ResBlock(nn.Module):
         else: h = self.norm2(h + e)
         return self.skip(x) + self.conv2(self.dropout(F.silu(h)))
 
-# %% ../nbs/unet.ipynb #c7de8fa4
+# %% ../nbs/unet.ipynb #607f3d89
 #| eq: eq-unet-attention
 def attention(
     q: torch.Tensor, # queries, (…, N, d)
@@ -106,7 +106,7 @@ def attention(
     A = (q @ k.mT*q.shape[-1]**-0.5).softmax(dim=-1)
     return A @ v
 
-# %% ../nbs/unet.ipynb #950b06b4
+# %% ../nbs/unet.ipynb #a65f38ce
 #| eq: eq-unet-permutation
 class Attention(nn.Module):
     "Self-attention over all positions of a feature map, added to it."
@@ -135,7 +135,7 @@ class Attention(nn.Module):
         q, k, v = rows.reshape(B, 3, self.heads, C//self.heads, H*W).mT.unbind(1)
         return x + self.out(attention(q, k, v).mT.reshape(B, C, H, W))
 
-# %% ../nbs/unet.ipynb #ca2cd487
+# %% ../nbs/unet.ipynb #0b3b6093
 class Down(nn.Module):
     "Halve the resolution by a convolution of stride 2."
     def __init__(
@@ -156,7 +156,7 @@ class Up(nn.Module):
     def forward(self, x, e=None):
         return self.conv(F.interpolate(x, scale_factor=2., mode="nearest"))
 
-# %% ../nbs/unet.ipynb #450986ff
+# %% ../nbs/unet.ipynb #18a90438
 #| eq: eq-unet-space-to-depth
 def to_depth(
     x: torch.Tensor, # (B, C, r·H, r·W)
@@ -176,7 +176,7 @@ def to_space(
     x = x.reshape(B, C//r**2, r, r, H, W).permute(0, 1, 4, 2, 5, 3)
     return x.reshape(B, C//r**2, H*r, W*r)
 
-# %% ../nbs/unet.ipynb #07b4a556
+# %% ../nbs/unet.ipynb #4616aa7d
 #| eq: eq-unet-label-dropout
 def drop_labels(
     y: torch.Tensor, # classes, (B,)
@@ -188,7 +188,7 @@ def drop_labels(
     hidden = torch.rand(y.shape, generator=generator) < p
     return torch.where(hidden.to(y.device), null, y)
 
-# %% ../nbs/unet.ipynb #4b7ee2bf
+# %% ../nbs/unet.ipynb #aef6fb3c
 class Block(nn.Module):
     "A residual block, with attention after it where asked for."
     def __init__(self, c_in: int, c_out: int, c_emb: int, attend: bool,
@@ -197,6 +197,18 @@ class Block(nn.Module):
         self.res = ResBlock(c_in, c_out, c_emb, groups, dropout, style)
         self.attn = Attention(c_out, heads, groups, style) if attend else nn.Identity()
     def forward(self, x, e): return self.attn(self.res(x, e))
+
+def size_multiple(
+    size: int,    # side of the pictures, pixels
+    mults: tuple, # one entry a resolution
+    stem: int,    # r of the space-to-depth entrance
+) -> int:
+    "What height and width must be divisible by. Raises ValueError if the size is not."
+    multiple = stem*2**(len(mults) - 1)
+    if size%multiple:
+        raise ValueError(f"The size {size} must be a multiple of {multiple} to "
+                         f"be halved {len(mults) - 1} times after a stem of {stem}.")
+    return multiple
 
 class UNet(nn.Module):
     """The denoising U-Net: (x_t, t, y) → a picture of x_t's shape.
@@ -227,11 +239,7 @@ class UNet(nn.Module):
             dropout=dropout, num_classes=num_classes, style=style)
         self.channels, self.width, self.stem = channels, width, stem
         self.num_classes, self.style = num_classes, style
-        # what height and width must be divisible by
-        self.multiple = stem*2**(len(mults) - 1)
-        if size%self.multiple:
-            raise ValueError(f"The size {size} must be a multiple of {self.multiple} to "
-                             f"be halved {len(mults) - 1} times after a stem of {stem}.")
+        self.multiple = size_multiple(size, mults, stem)
         sides = [size//stem//2**level for level in range(len(mults))]
         if missing := set(attention) - set(sides):
             raise ValueError(f"No feature map has side {min(missing)}, so attention "
@@ -313,7 +321,7 @@ def _per_picture(name: str, value, xt: torch.Tensor,
                 f"it runs from {value.min().item()} to {value.max().item()}.")
     return value
 
-# %% ../nbs/unet.ipynb #8f9f82c9
+# %% ../nbs/unet.ipynb #70f54362
 def digits(
     num_classes: int | None = 10,
     **changes, # any argument of `UNet`
