@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['ddim_mean', 'q_sigma', 'ddim_weight', 'ddim_sigma', 'ddim_steps', 'flow', 'encode_steps', 'slerp']
 
-# %% ../nbs/ddim.ipynb #702a5657
+# %% ../nbs/ddim.ipynb #d4ca1245
 import math
 from collections.abc import Callable, Iterable, Iterator
 import torch
@@ -13,7 +13,7 @@ from .oracle import GaussianMixture
 from .posterior import check_order, reverse_var
 from .schedule import Schedule, like
 
-# %% ../nbs/ddim.ipynb #24f4b4f3
+# %% ../nbs/ddim.ipynb #2af742b1
 def ddim_mean(
     x0,        # clean data, or a guess, (B, …)
     eps,       # the noise in x_t, or a guess, (B, …)
@@ -43,7 +43,7 @@ def q_sigma(
                          f"{1 - abar_s:.3g}, and σ² is {sigma**2:.3g}.")
     return ddim_mean(x0, eps_from_x0(sched, xt, t, x0), abar_s, sigma)
 
-# %% ../nbs/ddim.ipynb #1a69360d
+# %% ../nbs/ddim.ipynb #57225fc3
 #| eq: eq-ddim-weight
 def ddim_weight(
     sched: Schedule,
@@ -51,12 +51,20 @@ def ddim_weight(
     s: int,       # 1 … t−1
     sigma: float, # standard deviation of the step's noise, 0 < σ² ≤ 1 − ᾱ_s
 ) -> float:       # nats for each unit of ‖ε − ε_θ‖²
-    "Weight of one time in the bound of a member. Song et al. 2021, theorem 1."
+    """Weight of one time in the bound of a member.
+
+    Song et al. 2021, theorem 1, says that there is one. Raises ValueError unless
+    1 ≤ s < t and 0 < σ² ≤ 1 − ᾱ_s.
+    """
+    check_order(t, s)
     abar_t, abar_s = sched.at(t), sched.at(s)
+    if not 0 < sigma**2 <= 1 - abar_s:
+        raise ValueError(f"The noise of a step to {s} needs a variance above 0 and at "
+                         f"most {1 - abar_s:.3g}, and σ² is {sigma**2:.3g}.")
     from_x0 = (abar_s/abar_t*(1 - abar_t))**0.5
     return (from_x0 - (1 - abar_s - sigma**2)**0.5)**2/(2*sigma**2)
 
-# %% ../nbs/ddim.ipynb #abdf54c3
+# %% ../nbs/ddim.ipynb #cb5d8481
 #| eq: eq-ddim-sigma
 def ddim_sigma(
     sched: Schedule,
@@ -73,7 +81,7 @@ def ddim_sigma(
                          f"and it is {eta}.")
     return eta*reverse_var(sched, t, s)**0.5
 
-# %% ../nbs/ddim.ipynb #9e640fdc
+# %% ../nbs/ddim.ipynb #6f02b0da
 #| eq: eq-ddim-step
 def ddim_steps(
     eps_model: Callable,                # eps_model(xt, t) → predicted noise, for t an int
@@ -107,7 +115,7 @@ def ddim_steps(
             yield Step(t, s, x, x0)
     return run(xT)
 
-# %% ../nbs/ddim.ipynb #f7e80268
+# %% ../nbs/ddim.ipynb #e107aea4
 #| eq: eq-ddim-ode
 def flow(
     gm: GaussianMixture,
@@ -133,7 +141,7 @@ def flow(
         bar, u = bar + h/6*(k1 + 2*k2 + 2*k3 + k4), u + h
     return bar*abar_s**0.5
 
-# %% ../nbs/ddim.ipynb #4ba57867
+# %% ../nbs/ddim.ipynb #6a8ec9e7
 #| eq: eq-ddim-encode
 def encode_steps(
     eps_model: Callable,                # eps_model(xt, t) → predicted noise, for t an int
@@ -143,7 +151,8 @@ def encode_steps(
 ) -> Iterator[Step]:                    # up: from t to s > t, ending at the highest time
     """From images to the noise that they come from. Song et al. 2021, section 4.3.
 
-    Decode with `ddim_steps` on the same times, with η = 0.
+    Decode with `ddim_steps` on the same times, with η = 0 and clip=False: clipping
+    leaves the flow wherever x̂_0 leaves [−1, 1].
     Raises ValueError for a bad list of times, or images that are not finite.
     """
     check_start(x0)
@@ -158,7 +167,7 @@ def encode_steps(
             yield Step(t, s, x, x0)
     return run(x0)
 
-# %% ../nbs/ddim.ipynb #d7437dab
+# %% ../nbs/ddim.ipynb #fa308298
 #| eq: eq-ddim-slerp
 def slerp(
     a: torch.Tensor, # (B, …)

@@ -4,7 +4,7 @@
 __all__ = ['NETWORKS', 'RECIPES', 'weights_folder', 'shipped', 'card', 'load', 'sha256', 'mnist_classifier',
            'mnist_noisy_classifier', 'mnist_cond', 'without_classes', 'mnist_uncond', 'Recipe']
 
-# %% ../nbs/pretrained.ipynb #1661bbe8
+# %% ../nbs/pretrained.ipynb #d3b99796
 import hashlib, json
 from collections.abc import Callable
 from importlib.resources import files
@@ -17,7 +17,7 @@ from .schedule import Schedule, cosine
 from .training import Loaded, TrainResult, load as load_file, train
 from .unet import UNet, digits
 
-# %% ../nbs/pretrained.ipynb #db4fda23
+# %% ../nbs/pretrained.ipynb #bfd2f458
 NETWORKS = {"UNet": UNet, "Classifier": Classifier}
 
 def weights_folder() -> Path:
@@ -56,7 +56,7 @@ def sha256(
     "The fingerprint of a file."
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
-# %% ../nbs/pretrained.ipynb #af925336
+# %% ../nbs/pretrained.ipynb #7e070b33
 def mnist_classifier(folder: Path, **options) -> TrainResult:
     "A judge of clean digits."
     torch.manual_seed(0)
@@ -78,7 +78,7 @@ def mnist_cond(folder: Path, **options) -> TrainResult:
         digits(), cosine(1000), mnist(), steps=15_000, predicts="v", label_dropout=.15,
         batch_size=128, lr=2e-3, mixed_precision="bf16", folder=folder, **options)
 
-# %% ../nbs/pretrained.ipynb #7556a719
+# %% ../nbs/pretrained.ipynb #d928a2b1
 #| eq: eq-pretrained-null
 def without_classes(
     model: UNet, # with classes
@@ -94,8 +94,8 @@ def without_classes(
 def mnist_uncond(folder: Path, **options) -> TrainResult:
     "The network without classes, from `mnist-cond` on."
     return train(
-        without_classes(load("mnist-cond").model), cosine(1000), mnist(), steps=2500,
-        predicts="v", batch_size=128, lr=1e-3, mixed_precision="bf16", folder=folder,
+        without_classes(load("mnist-cond").model), cosine(1000), mnist(), steps=15_000,
+        predicts="v", batch_size=128, lr=2e-3, mixed_precision="bf16", folder=folder,
         **options)
 
 class Recipe(NamedTuple):
