@@ -4,7 +4,7 @@
 __all__ = ['MEASUREMENTS', 'guided', 'draw', 'training_classes', 'quality', 'likelihood', 'accuracy', 'measure', 'machine',
            'write_card', 'make', 'main']
 
-# %% ../nbs/numbers.ipynb #e8e2ec54
+# %% ../nbs/numbers.ipynb #efc6d0a2
 import argparse, json, os, platform, sys, time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ from .pretrained import RECIPES, card, load, sha256, shipped, weights_folder
 from .schedule import Schedule, spaced
 from .training import Loaded, save, write_whole
 
-# %% ../nbs/numbers.ipynb #f4ddcc49
+# %% ../nbs/numbers.ipynb #2fbe3905
 #| eq: eq-numbers-guided
 def guided(
     loaded: Loaded,     # a network with classes
@@ -80,7 +80,7 @@ def draw(
         if kept: write_whole(kept, to_safetensors({"x": out[-1]}))
     return torch.cat(out)
 
-# %% ../nbs/numbers.ipynb #ef98fe8c
+# %% ../nbs/numbers.ipynb #5258f3b8
 def training_classes(
     n: int,        # up to 60,000
     seed: int = 0,
@@ -127,7 +127,7 @@ def accuracy(
         out[str(t)] = (named == test.y).float().mean().item()
     return out
 
-# %% ../nbs/numbers.ipynb #adef872a
+# %% ../nbs/numbers.ipynb #bee1ccc4
 MEASUREMENTS = {
     "mnist-classifier": [("accuracy", {})],
     "mnist-noisy-classifier": [("accuracy", {})],
@@ -140,7 +140,8 @@ MEASUREMENTS = {
           for noise in (dict(eta=0.), dict(eta=.2), dict(eta=.5), dict(eta=1.),
                         dict(var="beta"))],
         *[dict(steps=k, n=2000, eta=0., spacing="quadratic") for k in (10, 20, 50)])],
-    "mnist-uncond": [*[("quality", dict(steps=k)) for k in (25, 50, 100)],
+    "mnist-uncond": [*[("quality", dict(steps=k)) for k in (25, 100, 250)],
+                     ("quality", dict(steps=100, eta=0.)),
                      ("likelihood", dict(var="beta")),
                      ("likelihood", dict(var="beta_tilde"))]}
 
@@ -175,7 +176,7 @@ def measure(
                   if (row["what"], row["options"]) in order else len(order))
         write_card(name, measured=done)
 
-# %% ../nbs/numbers.ipynb #127eae48
+# %% ../nbs/numbers.ipynb #73282c13
 def machine() -> str:
     "What this machine is, in words."
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None

@@ -12,6 +12,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, __version__
 from d2c.ddim import ddim_steps
 from d2c.ddpm import ddpm_steps, sample
 from d2c.numbers import machine
+from d2c.pretrained import load
 from d2c.schedule import linear, spaced
 
 ROUNDS, SHAPE = 15, (16, 3, 32, 32)
@@ -87,6 +88,13 @@ def lucid_ddpm():
     return diffusion.p_sample_loop(SHAPE)
 
 
+def digits(steps, eta):
+    "Sixteen digits by the network that ships."
+    loaded, y = load("mnist-cond"), torch.arange(16)%10
+    noise = torch.randn(16, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    return lambda: sample(ddim_steps(loaded.eps_model(y), loaded.sched, noise, spaced(1000, steps), eta))
+
+
 def installed(name):
     from importlib.util import find_spec
     return find_spec(name) is not None
@@ -108,6 +116,14 @@ if __name__ == "__main__":
                 for _ in range(10 if steps == 50 else 1): work()
                 if k: times[run].append((time.perf_counter() - start)/steps/(10 if steps == 50 else 1))
         result[name] = {run: round(1e6*statistics.median(t), 1) for run, t in times.items()}
+    drawn = {"DDPM, 1000 steps": digits(1000, 1.), **{f"DDIM, {k} steps": digits(k, 0.) for k in (100, 50, 20, 10)}}
+    times = {run: [] for run in drawn}
+    for k in range(3):
+        for run, work in list(drawn.items())[::1 if k%2 else -1]:
+            start = time.perf_counter()
+            work()
+            times[run].append(time.perf_counter() - start)
+    result["seconds for 16 digits by mnist-cond"] = {run: round(statistics.median(t), 3) for run, t in times.items()}
     result = dict(what=f"microseconds a step, a network of no cost, a batch of {SHAPE}, float32",
                   command="python tests/bench_sampling.py --write", **result, diffusers=__version__, hardware=machine())
     print(json.dumps(result, indent=1, ensure_ascii=False))
