@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['ddim_mean', 'q_sigma', 'ddim_weight', 'ddim_sigma', 'ddim_steps', 'flow', 'encode_steps', 'slerp']
 
-# %% ../nbs/ddim.ipynb #d4ca1245
+# %% ../nbs/ddim.ipynb #4d3aaa2f
 import math
 from collections.abc import Callable, Iterable, Iterator
 import torch
@@ -13,7 +13,8 @@ from .oracle import GaussianMixture
 from .posterior import check_order, reverse_var
 from .schedule import Schedule, like
 
-# %% ../nbs/ddim.ipynb #2af742b1
+# %% ../nbs/ddim.ipynb #a667c062
+#| eq: eq-ddim-family
 def ddim_mean(
     x0,        # clean data, or a guess, (B, …)
     eps,       # the noise in x_t, or a guess, (B, …)
@@ -23,7 +24,6 @@ def ddim_mean(
     "What x_s is without its fresh noise. Song et al. 2021, eq. 12."
     return abar_s**0.5*x0 + (1 - abar_s - sigma**2)**0.5*eps
 
-#| eq: eq-ddim-family
 def q_sigma(
     sched: Schedule,
     x0: torch.Tensor, # clean data, (B, …)
@@ -43,7 +43,7 @@ def q_sigma(
                          f"{1 - abar_s:.3g}, and σ² is {sigma**2:.3g}.")
     return ddim_mean(x0, eps_from_x0(sched, xt, t, x0), abar_s, sigma)
 
-# %% ../nbs/ddim.ipynb #57225fc3
+# %% ../nbs/ddim.ipynb #1cbfcd2b
 #| eq: eq-ddim-weight
 def ddim_weight(
     sched: Schedule,
@@ -64,7 +64,7 @@ def ddim_weight(
     from_x0 = (abar_s/abar_t*(1 - abar_t))**0.5
     return (from_x0 - (1 - abar_s - sigma**2)**0.5)**2/(2*sigma**2)
 
-# %% ../nbs/ddim.ipynb #cb5d8481
+# %% ../nbs/ddim.ipynb #b435ccd7
 #| eq: eq-ddim-sigma
 def ddim_sigma(
     sched: Schedule,
@@ -81,7 +81,7 @@ def ddim_sigma(
                          f"and it is {eta}.")
     return eta*reverse_var(sched, t, s)**0.5
 
-# %% ../nbs/ddim.ipynb #6f02b0da
+# %% ../nbs/ddim.ipynb #5a465f5b
 #| eq: eq-ddim-step
 def ddim_steps(
     eps_model: Callable,                # eps_model(xt, t) → predicted noise, for t an int
@@ -115,7 +115,7 @@ def ddim_steps(
             yield Step(t, s, x, x0)
     return run(xT)
 
-# %% ../nbs/ddim.ipynb #e107aea4
+# %% ../nbs/ddim.ipynb #fe4e4b33
 #| eq: eq-ddim-ode
 def flow(
     gm: GaussianMixture,
@@ -141,7 +141,7 @@ def flow(
         bar, u = bar + h/6*(k1 + 2*k2 + 2*k3 + k4), u + h
     return bar*abar_s**0.5
 
-# %% ../nbs/ddim.ipynb #6a8ec9e7
+# %% ../nbs/ddim.ipynb #6cad31f9
 #| eq: eq-ddim-encode
 def encode_steps(
     eps_model: Callable,                # eps_model(xt, t) → predicted noise, for t an int
@@ -167,7 +167,7 @@ def encode_steps(
             yield Step(t, s, x, x0)
     return run(x0)
 
-# %% ../nbs/ddim.ipynb #fa308298
+# %% ../nbs/ddim.ipynb #1deb727e
 #| eq: eq-ddim-slerp
 def slerp(
     a: torch.Tensor, # (B, …)
