@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['ddim_mean', 'q_sigma', 'ddim_weight', 'ddim_sigma', 'ddim_steps', 'flow', 'encode_steps', 'slerp']
 
-# %% ../nbs/ddim.ipynb #4d3aaa2f
+# %% ../nbs/ddim.ipynb #5f96be57
 import math
 from collections.abc import Callable, Iterable, Iterator
 import torch
@@ -13,7 +13,7 @@ from .oracle import GaussianMixture
 from .posterior import check_order, reverse_var
 from .schedule import Schedule, like
 
-# %% ../nbs/ddim.ipynb #a667c062
+# %% ../nbs/ddim.ipynb #dd1d3fbf
 #| eq: eq-ddim-family
 def ddim_mean(
     x0,        # clean data, or a guess, (B, …)
@@ -43,7 +43,7 @@ def q_sigma(
                          f"{1 - abar_s:.3g}, and σ² is {sigma**2:.3g}.")
     return ddim_mean(x0, eps_from_x0(sched, xt, t, x0), abar_s, sigma)
 
-# %% ../nbs/ddim.ipynb #1cbfcd2b
+# %% ../nbs/ddim.ipynb #911a85f8
 #| eq: eq-ddim-weight
 def ddim_weight(
     sched: Schedule,
@@ -64,7 +64,7 @@ def ddim_weight(
     from_x0 = (abar_s/abar_t*(1 - abar_t))**0.5
     return (from_x0 - (1 - abar_s - sigma**2)**0.5)**2/(2*sigma**2)
 
-# %% ../nbs/ddim.ipynb #b435ccd7
+# %% ../nbs/ddim.ipynb #b321e77a
 #| eq: eq-ddim-sigma
 def ddim_sigma(
     sched: Schedule,
@@ -81,7 +81,7 @@ def ddim_sigma(
                          f"and it is {eta}.")
     return eta*reverse_var(sched, t, s)**0.5
 
-# %% ../nbs/ddim.ipynb #5a465f5b
+# %% ../nbs/ddim.ipynb #6f77688d
 #| eq: eq-ddim-step
 def ddim_steps(
     eps_model: Callable,                # eps_model(xt, t) → predicted noise, for t an int
@@ -115,7 +115,7 @@ def ddim_steps(
             yield Step(t, s, x, x0)
     return run(xT)
 
-# %% ../nbs/ddim.ipynb #fe4e4b33
+# %% ../nbs/ddim.ipynb #57c5fe97
 #| eq: eq-ddim-ode
 def flow(
     gm: GaussianMixture,
@@ -141,7 +141,7 @@ def flow(
         bar, u = bar + h/6*(k1 + 2*k2 + 2*k3 + k4), u + h
     return bar*abar_s**0.5
 
-# %% ../nbs/ddim.ipynb #6cad31f9
+# %% ../nbs/ddim.ipynb #2da3b47a
 #| eq: eq-ddim-encode
 def encode_steps(
     eps_model: Callable,                # eps_model(xt, t) → predicted noise, for t an int
@@ -167,7 +167,7 @@ def encode_steps(
             yield Step(t, s, x, x0)
     return run(x0)
 
-# %% ../nbs/ddim.ipynb #1deb727e
+# %% ../nbs/ddim.ipynb #1e070780
 #| eq: eq-ddim-slerp
 def slerp(
     a: torch.Tensor, # (B, …)
