@@ -4,7 +4,7 @@
 __all__ = ['MEASUREMENTS', 'guided', 'draw', 'training_classes', 'quality', 'likelihood', 'accuracy', 'measure', 'machine',
            'write_card', 'make', 'main']
 
-# %% ../nbs/numbers.ipynb #efc6d0a2
+# %% ../nbs/numbers.ipynb #36e8b3c9
 import argparse, json, os, platform, sys, time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ from .pretrained import RECIPES, card, load, sha256, shipped, weights_folder
 from .schedule import Schedule, spaced
 from .training import Loaded, save, write_whole
 
-# %% ../nbs/numbers.ipynb #2fbe3905
+# %% ../nbs/numbers.ipynb #62edcd90
 #| eq: eq-numbers-guided
 def guided(
     loaded: Loaded,     # a network with classes
@@ -80,7 +80,7 @@ def draw(
         if kept: write_whole(kept, to_safetensors({"x": out[-1]}))
     return torch.cat(out)
 
-# %% ../nbs/numbers.ipynb #5258f3b8
+# %% ../nbs/numbers.ipynb #4d66a1a1
 def training_classes(
     n: int,        # up to 60,000
     seed: int = 0,
@@ -127,7 +127,7 @@ def accuracy(
         out[str(t)] = (named == test.y).float().mean().item()
     return out
 
-# %% ../nbs/numbers.ipynb #bee1ccc4
+# %% ../nbs/numbers.ipynb #ff291cf5
 MEASUREMENTS = {
     "mnist-classifier": [("accuracy", {})],
     "mnist-noisy-classifier": [("accuracy", {})],
@@ -149,6 +149,7 @@ def measure(
     name: str,                   # of weights that ship
     folder: str | Path = "runs", # samples are kept in folder/name, to go on after a break
     progress: bool = True,       # say what is done
+    again: bool = False,         # also what is on the card already
 ) -> None:
     """Do what MEASUREMENTS lists for some weights and is not yet on their card.
 
@@ -156,7 +157,8 @@ def measure(
     samples drawn with a break), "hardware" and "sha256", the weights' fingerprint.
     """
     loaded, about = load(name), card(name)
-    done = [row for row in about["measured"] or [] if row["sha256"] == about["sha256"]]
+    done = [row for row in about["measured"] or []
+            if row["sha256"] == about["sha256"] and not again]
     for what, options in MEASUREMENTS[name]:
         if any((row["what"], row["options"]) == (what, options) for row in done): continue
         if progress: print(f"{name}, {what}: {options}")
@@ -171,12 +173,10 @@ def measure(
         if isinstance(result, Report): result = {k: v._asdict() for k, v in result.items()}
         done.append(dict(what=what, options=options, result=result, seconds=seconds,
                          hardware=machine(), sha256=about["sha256"]))
-        order = MEASUREMENTS[name]
-        done.sort(key=lambda row: order.index((row["what"], row["options"]))
-                  if (row["what"], row["options"]) in order else len(order))
-        write_card(name, measured=done)
+        write_card(name, measured=[row for planned in MEASUREMENTS[name] for row in done
+                                   if (row["what"], row["options"]) == planned])
 
-# %% ../nbs/numbers.ipynb #73282c13
+# %% ../nbs/numbers.ipynb #2531c05f
 def machine() -> str:
     "What this machine is, in words."
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
@@ -243,12 +243,15 @@ def main(
             if command != "bits" or MEASUREMENTS[name][0][0] == "quality"])
         if command in ("weights", "measure"):
             one.add_argument("--folder", default="runs", help="where the run is kept")
+        if command == "measure":
+            one.add_argument("--again", action="store_true",
+                             help="measure also what the card says already")
         if command == "weights":
             one.add_argument("--commit", default="", help="of the code, for the card")
     given = parser.parse_args(arguments)
     try:
         if given.command == "weights": make(given.name, given.folder, given.commit)
-        if given.command == "measure": measure(given.name, given.folder)
+        if given.command == "measure": measure(given.name, given.folder, again=given.again)
         if given.command == "bits":
             for var in ("beta", "beta_tilde"):
                 result = likelihood(load(given.name), var=var)
