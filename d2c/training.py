@@ -402,6 +402,15 @@ class Loaded(NamedTuple):
         given = self.model if y is None else lambda xt, t: self.model(xt, t, y)
         return as_eps(given, self.sched, self.predicts)
 
+    def cond_model(
+        self,
+        xt: torch.Tensor,     # (B, C, H, W)
+        t: int | torch.Tensor,
+        y: torch.Tensor,      # classes, (B,); the network's `num_classes` for none
+    ) -> torch.Tensor:        # predicted noise, like xt
+        "The same as a function of the classes too, for `classifier_free_guidance`."
+        return self.eps_model(y)(xt, t)
+
 def save(
     model: nn.Module,  # a network with a `config`, from which it can be rebuilt
     path: str | Path,  # by custom it ends in .safetensors; missing folders are made
