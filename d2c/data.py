@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['MNIST_MD5', 'SUFFIXES', 'Images', 'read_idx', 'mnist', 'normalise', 'to_bytes', 'centre_square', 'to_square',
-           'pictures', 'image_folder', 'keyed', 'batches']
+           'pictures', 'image_folder', 'keyed', 'indices', 'batches']
 
 # %% ../nbs/data.ipynb #3a811370
 import gzip, hashlib, lzma, warnings, zlib
@@ -234,19 +234,19 @@ def keyed(
 
 # %% ../nbs/data.ipynb #9408994b
 #| eq: eq-data-stream
-def batches(
-    images: Images,  # the data
+def indices(
+    n: int,          # examples
     batch_size: int, # B
     seed: int = 0,   # determines the order
     start: int = 0,  # k of the first batch
     rank: int = 0,   # which of several processes this is
     world: int = 1,  # how many there are; each gets B of every B·world positions
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]: # bytes x (B, C, H, W), classes y (B,)
-    """Shuffled batches without end; each example once in every N positions.
+) -> Iterator[torch.Tensor]: # (B,)
+    """Which examples are in each batch, without end; each once in every N positions.
 
     Raises ValueError for no data or no batch size.
     """
-    n, size = len(images.x), batch_size*world
+    size = batch_size*world
     if n < 1 or batch_size < 1:
         raise ValueError("At least one example and a batch size of at least 1 are "
                          f"needed, not {n} and {batch_size}.")
@@ -258,4 +258,16 @@ def batches(
             epoch += 1
             stream = torch.cat([stream, order(epoch)])
         i, stream = stream[rank:size:world], stream[size:]
+        yield i
+
+def batches(
+    images: Images,  # the data
+    batch_size: int, # B
+    seed: int = 0,   # this and the rest as for `indices`
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]: # bytes x (B, C, H, W), classes y (B,)
+    "Shuffled batches without end. Raises what `indices` raises."
+    for i in indices(len(images.x), batch_size, seed, start, rank, world):
         yield images.x[i], images.y[i]

@@ -21,7 +21,7 @@ from .guidance import (class_log_prob, classifier_free_guidance, classifier_guid
 from .metrics import Report, evaluate
 from .pretrained import RECIPES, card, load, sha256, shipped, weights_folder
 from .schedule import Schedule, spaced
-from .training import Loaded, save, write_whole
+from .training import Loaded, read_checkpoint, save, write_whole
 
 # %% ../nbs/numbers.ipynb #62edcd90
 def guided(
@@ -230,7 +230,7 @@ def make(
     minutes = (time.perf_counter() - start)/60
     if clock.exists(): minutes += float(clock.read_text())
     write_whole(clock, f"{minutes:.2f}".encode())
-    settings = torch.load(run/"checkpoint.pt", "cpu", weights_only=True)["settings"]
+    settings = read_checkpoint(run, {})["settings"]
     if len(result.log["step"]) < settings["steps"]:
         raise InterruptedError(f"The training of {name} was interrupted; give the same "
                                "command again to go on.")

@@ -2,12 +2,12 @@
 
 # %% auto #0
 __all__ = ['BINS', 'COLUMNS', 'simple_loss', 'loss_at', 'stratified_times', 'time_factor', 'loss_by_time', 'ema_decay',
-           'ema_rule', 'rate', 'write_whole', 'write_checkpoint', 'read_checkpoint', 'whole_steps', 'digest', 'as_csv',
-           'TrainResult', 'fit', 'train', 'Loaded', 'save', 'load']
+           'ema_rule', 'rate', 'write_whole', 'write_checkpoint', 'checkpoints', 'read_checkpoint', 'whole_steps',
+           'digest', 'as_csv', 'TrainResult', 'fit', 'train', 'Loaded', 'save', 'load']
 
 # %% ../nbs/training.ipynb #7d51e20b
 import contextlib, csv, hashlib, importlib.util, io, itertools, json, math, os, signal
-import threading
+import threading, warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
-from .data import Images, batches, keyed, normalise
+from .data import Images, batches, indices, keyed, normalise
 from .forward import as_eps, q_sample, target
 from .schedule import Schedule
 from .unet import UNet, drop_labels
@@ -167,29 +167,39 @@ def write_checkpoint(
     torch.save(state, data)
     write_whole(path, data.getvalue())
 
+def checkpoints(
+    folder: str | Path,
+) -> list[Path]: # the newest first
+    "The checkpoints in a folder."
+    return sorted(Path(folder).glob("checkpoint-*.pt"), reverse=True)
+
 def read_checkpoint(
-    path: Path,
+    folder: str | Path,
     settings: dict, # of the run that wants to go on
 ) -> dict | None:   # the state, on the CPU; None where there is none
-    """Read what `write_checkpoint` wrote.
+    """Read the newest whole checkpoint that `write_checkpoint` wrote; warn of damaged ones.
 
-    Raises ValueError for a damaged file, or for the state of another run.
+    Raises ValueError if none is whole, or for the state of another run.
     """
-    if not path.is_file(): return None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state["settings"]["steps"]
-    except OSError: raise
-    except Exception:
-        raise ValueError(f"{path} is not a whole checkpoint; remove it "
-                         "to start afresh, or name another folder.") from None
-    for name, value in settings.items():
-        if state["settings"].get(name) != value:
-            raise ValueError(
-                f"The run in {path.parent} has {name} = {state['settings'].get(name)} "
-                f"and not {value}; take it up with its own settings, "
-                "or name another folder.")
-    return state
+    for path in checkpoints(folder):
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            state["settings"]["steps"]
+        except OSError: raise
+        except Exception:
+            warnings.warn(f"{path} is not a whole checkpoint and is passed over.",
+                          stacklevel=3)
+            continue
+        for name, value in settings.items():
+            if state["settings"].get(name) != value:
+                raise ValueError(
+                    f"The run in {folder} has {name} = {state['settings'].get(name)} "
+                    f"and not {value}; take it up with its own settings, "
+                    "or name another folder.")
+        return state
+    if checkpoints(folder):
+        raise ValueError(f"There is not a whole checkpoint in {folder}; remove them "
+                         "to start afresh, or name another folder.")
 
 @contextlib.contextmanager
 def whole_steps() -> Iterator[list]: # empty until somebody wants to stop
@@ -248,6 +258,7 @@ def fit(
     T: int = 1,                  # the largest time, for the log
     folder: str | Path | None = None, # for checkpoint and log; a run found there goes on
     save_every: int = 1000,      # steps from one checkpoint to the next
+    keep_last: int = 2,          # checkpoints
     on_save: Callable | None = None, # on_save(average, k) at each, to draw samples, say
     tensorboard: bool = False,   # log for TensorBoard too
     progress: bool = True,       # show a bar with pictures a second and the loss
@@ -263,13 +274,12 @@ def fit(
         settings or {}, steps=steps, batch_size=batch_size, lr=lr, warmup=warmup,
         ema_decay=ema_decay, clip=clip, accumulate=accumulate, seed=seed,
         mixed_precision=mixed_precision, examples=len(images.x))
-    if steps < 1 or accumulate < 1 or save_every < 1:
-        raise ValueError("steps, accumulate and save_every must be at least 1.")
+    if min(steps, accumulate, save_every, keep_last) < 1:
+        raise ValueError("steps, accumulate, save_every and keep_last must be at least 1.")
     if tensorboard and not (folder and importlib.util.find_spec("tensorboard")):
         raise ValueError("TensorBoard needs a folder to write to, and the package that "
                          "`pip install 'd2c[log]'` brings.")
-    path = Path(folder)/"checkpoint.pt" if folder else None
-    if path: path.parent.mkdir(parents=True, exist_ok=True)
+    if folder: Path(folder).mkdir(parents=True, exist_ok=True)
     AcceleratorState._reset_state()    # it remembers the precision of an earlier run
     accelerator = Accelerator(
         mixed_precision=mixed_precision, gradient_accumulation_steps=accumulate,
@@ -289,7 +299,7 @@ def fit(
     if accelerator.scaler is not None: parts["scaler"] = accelerator.scaler
 
     k, rows, recent = 0, [], []
-    if path and (state := read_checkpoint(path, settings)):
+    if folder and (state := read_checkpoint(folder, settings)):
         for name, part in parts.items(): part.load_state_dict(state[name])
         k, rows = state["k"], state["rows"].tolist()
 
@@ -301,9 +311,14 @@ def fit(
         for mean, (step, each, t, *rest) in zip(means, recent):
             if not math.isfinite(mean) or (
                     accelerator.scaler is None and not math.isfinite(rest[1])):
+                where = indices(len(images.x), batch_size, seed, (step - 1)*accumulate,
+                                rank, world)
+                seen = torch.cat(list(itertools.islice(where, accumulate))).tolist()
+                last = f"{saved[0]} is whole" if (saved := folder and checkpoints(folder)) \
+                    else "there is no checkpoint yet"
                 raise FloatingPointError(
                     f"The loss is no longer finite at step {step} of {steps}; "
-                    "try a lower learning rate.")
+                    f"try a lower learning rate. The pictures were {seen}; {last}.")
             rows.append([step, mean, *map(float, rest), *loss_by_time(each, t, T)])
             accelerator.log(dict(zip(COLUMNS[1:4], rows[-1][1:4])), step)
         recent.clear()
@@ -314,10 +329,11 @@ def fit(
         "Write the checkpoint and the log, and hand the average over."
         if recent: settle()
         if folder and main:
-            write_checkpoint(path, dict(
+            write_checkpoint(Path(folder)/f"checkpoint-{k:08}.pt", dict(
                 {name: part.state_dict() for name, part in parts.items()}, k=k,
                 settings=settings, rows=torch.tensor(rows, dtype=torch.float64)))
-            write_whole(path.with_name("log.csv"), as_csv(rows).encode())
+            for old in checkpoints(folder)[keep_last:]: old.unlink()
+            write_whole(Path(folder)/"log.csv", as_csv(rows).encode())
         if on_save and main: on_save(ema.module.eval(), k)
         accelerator.wait_for_everyone()
 

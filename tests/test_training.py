@@ -83,15 +83,15 @@ import hashlib
 r = run(60, progress=False, folder=sys.argv[1], save_every=3, accumulate=2)
 print(len(r.log["loss"]), hashlib.sha256(b"".join(p.numpy().tobytes() for p in r.model.parameters())).hexdigest())
 """
-    checkpoint = tmp_path/"killed"/"checkpoint.pt"
+    folder, newest = tmp_path/"killed", lambda: max(folder.glob("checkpoint-*.pt"), default=None)
     for kill in range(3):
-        process, before = python(code, checkpoint.parent), checkpoint.stat().st_mtime_ns if kill else 0
-        while process.poll() is None and (not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before): time.sleep(.002)
+        process, before = python(code, folder), newest()
+        while process.poll() is None and newest() == before: time.sleep(.002)
         time.sleep(.01*kill)
         process.kill(); process.communicate()
-    killed, alone = (python(code, folder).communicate(timeout=120)[0] for folder in (checkpoint.parent, tmp_path/"alone"))
+    killed, alone = (python(code, folder).communicate(timeout=120)[0] for folder in (folder, tmp_path/"alone"))
     assert killed == alone and killed.startswith("60 ")
-    lines = (checkpoint.parent/"log.csv").read_text().splitlines()
+    lines = (tmp_path/"killed"/"log.csv").read_text().splitlines()
     assert len(lines) == 61 and lines == (tmp_path/"alone"/"log.csv").read_text().splitlines()
 
 
