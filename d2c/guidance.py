@@ -36,7 +36,7 @@ def class_log_prob(
             raise ValueError(f"There are {len(y)} classes for {len(logits)} images; "
                              "give one an image.")
         if y.min() < 0 or y.max() >= logits.shape[1]:
-            raise ValueError(f"The classifier knows the classes 0 … {logits.shape[1] - 1}, "
+            raise ValueError(f"The classifier knows the classes 0 … {logits.shape[1] - 1} "
                              f"and is asked for {y.min()} … {y.max()}.")
         return logits.log_softmax(1).gather(1, y[:, None])[:, 0]
     return log_prob

@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['GUIDE', 'MEASUREMENTS', 'guided', 'draw', 'training_classes', 'quality', 'likelihood', 'accuracy', 'measure',
-           'machine', 'write_card', 'make', 'main']
+           'machine', 'write_card', 'make', 'add_commands', 'run_command']
 
 # %% ../nbs/numbers.ipynb #36e8b3c9
 import argparse, json, os, platform, sys, time
@@ -246,17 +246,24 @@ def make(
                *settings["processes"], measured=None, minutes=round(minutes, 1),
         torch=torch.__version__, hardware=machine(), licence="MIT, as the library's")
 
-def main(
-    arguments: list[str] | None = None, # of the command line; None: this program's own
-) -> int: # 0, or 1 after an error that it prints
-    "The command `d2c`."
-    parser = argparse.ArgumentParser(
-        "d2c", description="Make and measure the networks that ship with the library.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for command, text in (("weights", "train a network that ships, again"),
-                          ("measure", "measure what is not yet on its card"),
-                          ("bits", "bound its likelihood, in bits per dimension")):
+def add_commands(
+    commands, # what `add_subparsers` returned
+) -> None:
+    "Add `weights`, `measure` and `bits` to a command line."
+    def bits(given):
+        for var in ("beta", "beta_tilde"):
+            result = likelihood(load(given.name), var=var)
+            print(f"{given.name}, {var}: {result['bits per dimension']:.4f} "
+                  f"± {result['95 %']:.4f} bits per dimension on MNIST's test digits")
+
+    for command, run, text in (
+        ("weights", lambda o: make(o.name, o.folder, o.commit),
+         "train a network that ships, again"),
+        ("measure", lambda o: measure(o.name, o.folder, again=o.again),
+         "measure what is not yet on its card"),
+        ("bits", bits, "bound its likelihood, in bits per dimension")):
         one = commands.add_parser(command, help=text, description=text)
+        one.set_defaults(run=run)
         one.add_argument("name", choices=[
             name for name in RECIPES
             if command != "bits" or MEASUREMENTS[name][0][0] == "quality"])
@@ -267,16 +274,15 @@ def main(
                              help="measure also what the card says already")
         if command == "weights":
             one.add_argument("--commit", default="", help="of the code, for the card")
+
+def run_command(
+    parser: argparse.ArgumentParser, # its commands say what to `run`
+    arguments: list[str] | None = None, # of the command line; None: this program's own
+) -> int: # 0, or 1 after an error that it prints in one line
+    "Do what a command line says."
     given = parser.parse_args(arguments)
-    try:
-        if given.command == "weights": make(given.name, given.folder, given.commit)
-        if given.command == "measure": measure(given.name, given.folder, again=given.again)
-        if given.command == "bits":
-            for var in ("beta", "beta_tilde"):
-                result = likelihood(load(given.name), var=var)
-                print(f"{given.name}, {var}: {result['bits per dimension']:.4f} "
-                      f"± {result['95 %']:.4f} bits per dimension on MNIST's test digits")
+    try: given.run(given)
     except (ValueError, OSError, FloatingPointError) as error:
-        print(f"d2c: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     return 0

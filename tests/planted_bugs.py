@@ -382,7 +382,7 @@ BUGS = {
         ("if not d > 0:", "if d <= 0:"),
         ("for who in people for k in range(1, 11)]", "for who in sorted(people) for k in range(1, 11)]"),
         ("for who in people for k in range(1, 11)]", "for k in range(1, 11) for who in people]"),
-        ("max(people) > 40", "max(people) > 41"),
+        ("max(people) <= 40", "max(people) <= 41"),
         ("return_inverse=True)", "return_inverse=True); y = y + 1"),
         ("lists.attr[good, names.index(label)]", "lists.attr[:len(x), names.index(label)]"),
         ("lists.attr[good, names.index(label)]", "1 - lists.attr[good, names.index(label)]"),
