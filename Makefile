@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Keep freed memory: otherwise glibc hands the blocks of large batches back after each use, and gets them again.
+export MALLOC_TRIM_THRESHOLD_ := 2000000000
+export MALLOC_MMAP_THRESHOLD_ := 2000000000
 READY := $(VENV)/.ready
 PIP_LOG := $(VENV)/pip.log
 SITE := _build/html
