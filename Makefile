@@ -2,9 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Keep freed memory: otherwise glibc hands the blocks of large batches back after each use, and gets them again.
-export MALLOC_TRIM_THRESHOLD_ := 2000000000
-export MALLOC_MMAP_THRESHOLD_ := 2000000000
 READY := $(VENV)/.ready
 PIP_LOG := $(VENV)/pip.log
 SITE := _build/html
@@ -15,6 +12,9 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A thread that waits for the others spins for a moment only: beside another program training then halves its speed, where it would lose five sixths.
 export GOMP_SPINCOUNT := 20000
+# Keep freed memory: otherwise glibc hands the blocks of large batches back after each use, and gets them again.
+export MALLOC_TRIM_THRESHOLD_ := 2000000000
+export MALLOC_MMAP_THRESHOLD_ := 2000000000
 
 SOURCES := $(wildcard nbs/*.ipynb d2c/*.py d2c/datasets/*/* d2c/weights/*) _config.yml _toc.yml \
            $(shell find book -type f -not -path '*/__pycache__/*' 2>/dev/null)
