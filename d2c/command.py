@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from .data import Images, image_folder, keyed, mnist, normalise
 from .ddpm import sample_writer
 from .faces import celeba, orl, shifted
-from .forward import as_eps
 from .numbers import add_commands, draw, run_command
 from .pretrained import load as load_shipped, shipped
 from .schedule import Schedule, cosine, linear, spaced
