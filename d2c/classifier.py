@@ -30,19 +30,20 @@ def train_classifier(
     Raises what `fit` raises.
     """
     T = sched.T if sched else 1
-    def loss(net, x, y, g):
+    def draw(x, y, g):
         x0 = normalise(x) if x.dtype == torch.uint8 else x
         if augment: x0 = augment(x0, g)
-        if sched is None: t, xt, at = torch.ones(len(x), dtype=torch.long), x0, 0
-        else:
-            t = stratified_times(len(x), T, g)
-            eps = torch.randn(x.shape, generator=g).to(x.device)
-            xt, at = q_sample(sched, x0, t, eps), t.to(x.device)
-        return F.cross_entropy(net(xt, at), y, reduction="none"), t
+        if sched is None: return torch.ones(len(x), dtype=torch.long), x0, y
+        t = stratified_times(len(x), T, g)
+        return t, q_sample(sched, x0, t, torch.randn(x.shape, generator=g)), y
+
+    def loss(net, t, xt, y):
+        logits = net(xt, t.to(xt.device) if sched else 0)
+        return F.cross_entropy(logits, y, reduction="none")
     about = dict(T=T, schedule=digest(sched and sched.abar),
                  augment=augment and augment.__name__,
                  network=str(getattr(model, "config", type(model).__name__)))
-    return fit(model, loss, images, steps, T=T, settings=about, **options)
+    return fit(model, draw, loss, images, steps, T=T, settings=about, **options)
 
 # %% ../nbs/classifier.ipynb #b68e0ac2
 class Classifier(nn.Module):

@@ -26,7 +26,7 @@ def dataset(
     root: str | None = None,  # where CelebA's folder is
     size: int | None = None,  # side, pixels; None: 28 for mnist, else 64
     channels: int = 3,        # of a folder's pictures
-    label: str | None = None, # of CelebA, the class
+    label: str | None = None, # of orl and CelebA, the class
     limit: int | None = None, # only the first so many to train on
     skip_broken: bool = False, # leave out what cannot be read
 ) -> tuple[Images, Images]:   # to train on, to validate on
@@ -41,8 +41,7 @@ def dataset(
         whole = mnist()
         fit, valid = part(whole, slice(55_000)), part(whole, slice(55_000, None))
     elif name == "orl":
-        fit, valid = (orl(size, people)._replace(classes=[])
-                      for people in (range(1, 35), range(35, 37)))
+        fit, valid = (orl(size, people, label) for people in (range(1, 35), range(35, 37)))
     elif name == "celeba":
         if root is None: raise ValueError("For CelebA, say with --root where it is.")
         options = dict(size=size, label=label, skip_broken=skip_broken)
@@ -139,6 +138,7 @@ def run_training(
         on_save(average, k)
     result = train(
         model, sched, fit, given.steps, given.predicts, given.label_dropout,
+        mirror=given.mirror,
         batch_size=given.batch_size, lr=given.lr, warmup=given.warmup,
         ema_decay=given.ema_decay, clip=given.clip, accumulate=given.accumulate,
         mixed_precision=given.mixed_precision, compile=given.compile, seed=given.seed,
@@ -198,7 +198,7 @@ DATA = (
     ("root", str, None, "the folder that holds `celeba`"),
     ("size", int, None, "side of the pictures, pixels; 28 for mnist, else 64"),
     ("channels", int, 3, "of a folder's pictures; 1: grey, 3: colour"),
-    ("label", str, None, "of CelebA: the attribute that is to be the class"),
+    ("label", str, None, "of CelebA and orl: the attribute that is to be the class"),
     ("limit", int, None, "train on the first so many pictures only"),
     ("skip-broken", bool, False, "leave out pictures that cannot be read, and name them"))
 
@@ -212,6 +212,7 @@ TRAIN = DATA + (
     ("T", int, 1000, "steps of the schedule"),
     ("shift", float, 1., "how many times larger the pictures are than the schedule's"),
     ("predicts", ("eps", "x0", "v"), "v", "what the network learns to output"),
+    ("mirror", bool, False, "show half of the pictures with left and right exchanged"),
     ("label-dropout", float, .15, "share of classes hidden in training"),
     ("steps", int, 20_000, "how often the weights change"),
     ("batch-size", int, 64, "pictures in a batch of one process"),

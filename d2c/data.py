@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['MNIST_MD5', 'SUFFIXES', 'Images', 'read_idx', 'mnist', 'normalise', 'to_bytes', 'centre_square', 'to_square',
-           'pictures', 'image_folder', 'keyed', 'indices', 'batches']
+           'pictures', 'image_folder', 'keyed', 'indices', 'batches', 'mirrored']
 
 # %% ../nbs/data.ipynb #3a811370
 import gzip, hashlib, lzma, warnings, zlib
@@ -239,25 +239,22 @@ def indices(
     batch_size: int, # B
     seed: int = 0,   # determines the order
     start: int = 0,  # k of the first batch
-    rank: int = 0,   # which of several processes this is
-    world: int = 1,  # how many there are; each gets B of every B·world positions
 ) -> Iterator[torch.Tensor]: # (B,)
     """Which examples are in each batch, without end; each once in every N positions.
 
     Raises ValueError for no data or no batch size.
     """
-    size = batch_size*world
     if n < 1 or batch_size < 1:
         raise ValueError("At least one example and a batch size of at least 1 are "
                          f"needed, not {n} and {batch_size}.")
     def order(epoch): return torch.randperm(n, generator=keyed(seed, epoch))
-    epoch, offset = divmod(start*size, n)
+    epoch, offset = divmod(start*batch_size, n)
     stream = order(epoch)[offset:]
     while True:
-        while len(stream) < size:
+        while len(stream) < batch_size:
             epoch += 1
             stream = torch.cat([stream, order(epoch)])
-        i, stream = stream[rank:size:world], stream[size:]
+        i, stream = stream[:batch_size], stream[batch_size:]
         yield i
 
 def batches(
@@ -265,9 +262,16 @@ def batches(
     batch_size: int, # B
     seed: int = 0,   # this and the rest as for `indices`
     start: int = 0,
-    rank: int = 0,
-    world: int = 1,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]: # bytes x (B, C, H, W), classes y (B,)
     "Shuffled batches without end. Raises what `indices` raises."
-    for i in indices(len(images.x), batch_size, seed, start, rank, world):
+    for i in indices(len(images.x), batch_size, seed, start):
         yield images.x[i], images.y[i]
+
+# %% ../nbs/data.ipynb #3184ecb5
+def mirrored(
+    x: torch.Tensor,            # pictures (B, C, H, W)
+    generator: torch.Generator, # on the CPU
+) -> torch.Tensor:              # (B, C, H, W)
+    "Each picture as it is or with left and right exchanged, with probability 1/2."
+    swap = torch.rand(len(x), generator=generator) < 0.5
+    return torch.where(swap.to(x.device)[:, None, None, None], x.flip(-1), x)

@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['BINS', 'COLUMNS', 'simple_loss', 'loss_at', 'stratified_times', 'time_factor', 'loss_by_time', 'ema_decay',
-           'ema_rule', 'rate', 'write_whole', 'write_checkpoint', 'checkpoints', 'read_checkpoint', 'whole_steps',
-           'digest', 'as_csv', 'TrainResult', 'fit', 'train', 'Loaded', 'save', 'load']
+           'ema_rule', 'rate', 'write_whole', 'write_checkpoint', 'checkpoints', 'read_checkpoint', 'together',
+           'whole_steps', 'digest', 'as_csv', 'TrainResult', 'fit', 'train', 'Loaded', 'save', 'load']
 
 # %% ../nbs/training.ipynb #7d51e20b
 import contextlib, csv, hashlib, importlib.util, io, itertools, json, math, os, signal
@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
-from .data import Images, batches, indices, keyed, normalise
+from .data import Images, batches, indices, keyed, mirrored, normalise
 from .forward import as_eps, q_sample, target
 from .schedule import Schedule
 from .unet import UNet, drop_labels
@@ -202,6 +202,19 @@ def read_checkpoint(
                          "to start afresh, or name another folder.")
 
 @contextlib.contextmanager
+def together() -> Iterator[None]:
+    "Say it in one sentence if another process of a run is gone."
+    try: yield
+    except RuntimeError as error:
+        known = isinstance(error, torch.distributed.DistError) or any(
+            word in str(error) for word in ("gloo", "NCCL", "closed by peer"))
+        if not known: raise
+        raise ConnectionError(
+            "Another process of this run has ended or cannot be reached; see what it "
+            "said last, then start all of them again to go on from the newest checkpoint."
+            ) from error
+
+@contextlib.contextmanager
 def whole_steps() -> Iterator[list]: # empty until somebody wants to stop
     "Let Ctrl-C, or a request to terminate, wait for the end of a step."
     asked, old = [], {}
@@ -243,7 +256,8 @@ class TrainResult(NamedTuple):
 
 def fit(
     model: nn.Module,            # the network; changed
-    loss: Callable,              # loss(net, x, y, generator) → losses (B,), times (B,)
+    draw: Callable,              # draw(x, y, generator) → times t, and what else is random
+    loss: Callable,              # loss(net, t, *what else) → (B,)
     images: Images,              # the data
     steps: int,                  # n, how often the weights change
     batch_size: int = 64,        # a batch of one process
@@ -267,7 +281,8 @@ def fit(
     """Minimise the average of a loss over data and noise.
 
     Raises FloatingPointError if the loss or its gradient is no longer finite, ValueError
-    if the folder holds a run with other settings or a damaged one.
+    if the folder holds a run with other settings or a damaged one, ConnectionError if
+    another process of the run is gone.
     Ctrl-C ends the training after a whole step and returns what there is.
     """
     settings = dict(
@@ -302,6 +317,8 @@ def fit(
     if folder and (state := read_checkpoint(folder, settings)):
         for name, part in parts.items(): part.load_state_dict(state[name])
         k, rows = state["k"], state["rows"].tolist()
+    if folder and main:
+        for part in Path(folder).glob("*.part"): part.unlink()     # left by a kill
 
     def settle():
         "Move the latest steps to the log; say whether some process was asked to stop."
@@ -311,8 +328,7 @@ def fit(
         for mean, (step, each, t, *rest) in zip(means, recent):
             if not math.isfinite(mean) or (
                     accelerator.scaler is None and not math.isfinite(rest[1])):
-                where = indices(len(images.x), batch_size, seed, (step - 1)*accumulate,
-                                rank, world)
+                where = indices(len(images.x), batch_size*world, seed, (step - 1)*accumulate)
                 seen = torch.cat(list(itertools.islice(where, accumulate))).tolist()
                 last = f"{saved[0]} is whole" if (saved := folder and checkpoints(folder)) \
                     else "there is no checkpoint yet"
@@ -337,18 +353,19 @@ def fit(
         if on_save and main: on_save(ema.module.eval(), k)
         accelerator.wait_for_everyone()
 
-    feed = batches(images, batch_size, seed, k*accumulate, rank, world)
+    feed, mine = batches(images, batch_size*world, seed, k*accumulate), slice(rank, None, world)
     bar = tqdm(total=steps*accumulate*batch_size*world, unit=" img", unit_scale=True,
                initial=k*accumulate*batch_size*world, disable=not (progress and main))
     stop = False
-    with whole_steps() as asked:
+    with whole_steps() as asked, together():
         while k < steps and not stop:
             k, seen = k + 1, []
-            g = keyed(seed, k, rank)
+            g = keyed(seed, k, 0)
             torch.manual_seed(keyed(seed, k, rank, 1).initial_seed())  # for dropout
             for x, y in itertools.islice(feed, accumulate):
+                t, *rest = (v[mine] for v in draw(x, y, g))
                 with accelerator.accumulate(net):
-                    each, t = loss(net, x.to(device), y.to(device), g)
+                    each = loss(net, t, *(v.to(device) for v in rest))
                     accelerator.backward(each.mean())
                     if accelerator.sync_gradients:
                         norm = accelerator.clip_grad_norm_(net.parameters(), clip)
@@ -382,6 +399,7 @@ def train(
     label_dropout: float = 0.15,  # share of labels hidden, for a network with classes
     weight: torch.Tensor | None = None, # w_t of the loss, (T+1,); None: 1, as L_simple
     p: torch.Tensor | None = None,      # how often each t is drawn, (T+1,); None: evenly
+    mirror: bool = False,         # show half of the pictures with left and right exchanged
     **options,                    # of `fit`: batch_size, lr, seed, folder and so on
 ) -> TrainResult:
     """Train a diffusion model. Ho et al. 2020, algorithm 1.
@@ -391,17 +409,21 @@ def train(
     classes, T = getattr(model, "num_classes", None), sched.T
     factor = time_factor(T, weight, p)
 
-    def loss(net, x, y, g):
+    def draw(x, y, g):
         t = stratified_times(len(x), T, g, p)
-        eps = torch.randn(x.shape, generator=g).to(x.device)
-        y = drop_labels(y, label_dropout, classes, g) if classes else None
-        x0 = normalise(x) if x.dtype == torch.uint8 else x
-        return factor[t].to(x.device)*simple_loss(net, sched, x0, t, eps, y, predicts), t
+        eps = torch.randn(x.shape, generator=g)
+        if classes: y = drop_labels(y, label_dropout, classes, g)
+        return t, mirrored(x, g) if mirror else x, eps, y
 
-    about = dict(predicts=predicts, label_dropout=label_dropout, T=T,
+    def loss(net, t, x, eps, y):
+        x0 = normalise(x) if x.dtype == torch.uint8 else x
+        y = y if classes else None
+        return factor[t].to(x.device)*simple_loss(net, sched, x0, t, eps, y, predicts)
+
+    about = dict(predicts=predicts, label_dropout=label_dropout, mirror=mirror, T=T,
                  schedule=digest(sched.abar), weight=digest(weight), p=digest(p),
                  network=str(getattr(model, "config", type(model).__name__)))
-    return fit(model, loss, images, steps, T=T, settings=about, **options)
+    return fit(model, draw, loss, images, steps, T=T, settings=about, **options)
 
 # %% ../nbs/training.ipynb #31150d7d
 class Loaded(NamedTuple):

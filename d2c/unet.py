@@ -2,12 +2,14 @@
 
 # %% auto #0
 __all__ = ['time_embedding', 'Float32GroupNorm', 'norm', 'film', 'zeroed', 'ResBlock', 'attention', 'Attention', 'Down', 'Up',
-           'to_depth', 'to_space', 'drop_labels', 'Block', 'size_multiple', 'UNet', 'digits', 'cifar10', 'celeba64']
+           'to_depth', 'to_space', 'drop_labels', 'Block', 'size_multiple', 'UNet', 'digits', 'cifar10', 'celeba64',
+           'recomputing']
 
 # %% ../nbs/unet.ipynb #8489cd15
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
 
 # %% ../nbs/unet.ipynb #d88b6bca
 #| eq: eq-unet-embedding eq-unet-embedding-inner
@@ -196,7 +198,12 @@ class Block(nn.Module):
         super().__init__()
         self.res = ResBlock(c_in, c_out, c_emb, groups, dropout, style)
         self.attn = Attention(c_out, heads, groups, style) if attend else nn.Identity()
-    def forward(self, x, e): return self.attn(self.res(x, e))
+        self.recompute = False    # see `recomputing`
+    def forward(self, x, e):
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self._layers, x, e, use_reentrant=False)
+        return self._layers(x, e)
+    def _layers(self, x, e): return self.attn(self.res(x, e))
 
 def size_multiple(
     size: int,    # side of the pictures, pixels
@@ -344,3 +351,12 @@ def celeba64(
 ) -> UNet:
     "A network for 64 × 64 colour pictures, with the dimensions of the DDIM paper's code."
     return cifar10(**{**dict(size=64, mults=(1, 2, 2, 2, 4)), **changes})
+
+# %% ../nbs/unet.ipynb #ddbaa71f
+def recomputing(
+    model: nn.Module, # made of `Block`s; changed
+) -> nn.Module:       # the same
+    "Let the blocks compute twice in training what they would otherwise keep."
+    for layer in model.modules():
+        if isinstance(layer, Block): layer.recompute = True
+    return model

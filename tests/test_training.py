@@ -106,23 +106,42 @@ print(hashlib.sha256(b"".join(p.numpy().tobytes() for p in r.model.parameters())
     assert one == two != other and len(one) == 65
 
 
-def test_two_processes_agree(tmp_path):
-    "Under torchrun the processes see different data and end with the same weights."
-    script = tmp_path/"two.py"
+TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+GLOO = {**ENV, "ACCELERATE_USE_CPU": "true"}
+
+
+def test_two_processes_do_what_one_does(tmp_path):
+    "The same global batch gives the same losses and weights, whoever computes them; a run is taken up on two as well."
+    script = tmp_path/"run.py"
     script.write_text(SETUP + """
 import os
-rank = os.environ["RANK"]
-first = run(3, progress=False, accumulate=2, folder=sys.argv[1] + "/run", save_every=2)
-r = run(3, progress=False, accumulate=2, folder=sys.argv[1] + "/run")
-save(r.model, f"{sys.argv[1]}/{rank}.safetensors")
-torch.save(torch.tensor(first.log["by_time"]).nan_to_num(), f"{sys.argv[1]}/{rank}.loss")
+def plain(steps, B, **kw): return train(network(), cosine(100), data, steps, batch_size=B, warmup=2, accumulate=2, progress=False, mirror=True, **kw)
+folder, B = sys.argv[1], 16//int(os.environ.get("WORLD_SIZE", 1))
+plain(20, B, folder=folder, save_every=7)
+os.remove(folder + "/checkpoint-00000020.pt") if os.environ.get("RANK", "0") == "0" else time.sleep(1)
+r = plain(20, B, folder=folder, save_every=7)
+save(r.model, f"{folder}/{os.environ.get('RANK', 0)}.safetensors")
+torch.save(torch.tensor(r.log["loss"]), f"{folder}/{os.environ.get('RANK', 0)}.loss")
 """)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script), str(tmp_path)]
-    done = subprocess.run(launch, capture_output=True, text=True, env={**ENV, "ACCELERATE_USE_CPU": "true"}, timeout=240)
-    assert done.returncode == 0, done.stderr[-2000:]
-    a, b = (load(tmp_path/f"{rank}.safetensors").model for rank in (0, 1))
-    assert all(torch.equal(v, w) for v, w in zip(a.parameters(), b.parameters()))
-    assert not torch.equal(*(torch.load(tmp_path/f"{rank}.loss") for rank in (0, 1)))
+    for launch, folder in (([sys.executable], "one"), (TWO, "two")):
+        done = subprocess.run([*launch, str(script), str(tmp_path/folder)], capture_output=True, text=True, env=GLOO, timeout=240)
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, a, b = (torch.load(tmp_path/name) for name in ("one/0.loss", "two/0.loss", "two/1.loss"))
+    assert len(one) == 20 and (one - a).abs().max() < 1e-5 and torch.equal(a, b)
+    one, a, b = (load(tmp_path/f"{name}.safetensors").model.parameters() for name in ("one/0", "two/0", "two/1"))
+    for v, w, u in zip(one, a, b): assert torch.allclose(v, w, atol=1e-4) and torch.equal(w, u)
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_if_one_of_two_dies_the_other_says_so(tmp_path, killed):
+    code = TELL + "run(1_000_000, progress=False, folder=sys.argv[1])"
+    where = {**GLOO, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(29_600 + os.getpid()%1000 + killed)}
+    both = [subprocess.Popen([sys.executable, "-c", SETUP + code, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             text=True, env={**where, "RANK": str(r), "LOCAL_RANK": str(r)}) for r in (0, 1)]
+    for process in both: assert process.stdout.readline() == "five\n"
+    both[killed].kill()
+    _, err = both[1 - killed].communicate(timeout=60)
+    assert both[1 - killed].returncode == 1 and "ConnectionError: Another process of this run has ended" in err, err[-2000:]
 
 
 def test_tensorboard(tmp_path):
