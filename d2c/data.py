@@ -183,6 +183,7 @@ def pictures(
     channels: int = 3,         # 1: grey, 3: colour
     progress: bool = True,     # show a bar
     skip_broken: bool = False, # leave out what cannot be used, with a warning
+    workers: int | None = None, # threads that read; None: as many as are useful
 ) -> tuple[torch.Tensor, list[int]]: # bytes (N, channels, size, size), which of the paths
     """Picture files in memory, turned upright, cropped to centred squares and shrunk.
 
@@ -191,11 +192,12 @@ def pictures(
     if channels not in (1, 3):
         raise ValueError(f"Pictures have 1 channel (grey) or 3 (colour), not {channels}.")
     if size < 1: raise ValueError(f"The size must be at least 1 pixel, not {size}.")
-    x, good, broken = torch.empty(len(paths), channels, size, size, dtype=torch.uint8), [], []
+    x = torch.empty(len(paths), channels, size, size, dtype=torch.uint8)
+    good, broken = [], []
     def attempt(path):
         try: return _decode(path, size, channels)
         except ValueError as error: return error
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(workers) as pool:
         results = pool.map(attempt, paths)
         bar = tqdm(results, total=len(paths), desc="reading", disable=not progress)
         for i, result in enumerate(bar):

@@ -120,9 +120,10 @@ def sample_writer(
     sched: Schedule,
     shape: tuple,          # of a picture, (C, H, W)
     y: torch.Tensor | None = None, # classes of the samples, (n,)
-    n: int = 40,           # samples, ten a row
+    n: int = 40,           # samples
     predicts: str = "eps", # what the network outputs
     steps: int = 50,       # evenly spaced
+    nrow: int = 10,        # pictures in a row
 ) -> Callable:             # on_save(average, k)
     "What draws and stores samples of a network in training."
     def write(average, k):
@@ -132,7 +133,7 @@ def sample_writer(
         noise = torch.Generator(device).manual_seed(0)
         x = sample(ddpm_steps(as_eps(model, sched, predicts), sched, xT,
                               spaced(sched.T, steps), generator=noise))
-        picture = torchvision.utils.make_grid(to_bytes(x.cpu()), nrow=10)
+        picture = torchvision.utils.make_grid(to_bytes(x.cpu()), nrow=nrow)
         write_whole(Path(folder)/f"samples-{k:07d}.png",
                     torchvision.io.encode_png(picture).numpy().tobytes())
     return write

@@ -66,6 +66,7 @@ def celeba(
     download: bool = False,    # fetch what is not there (torchvision needs gdown for it)
     progress: bool = True,     # show a bar
     skip_broken: bool = False, # leave out what cannot be read, with a warning
+    workers: int | None = None, # threads that read; None: as many as are useful
 ) -> Images: # x (N, 3, size, size); y 0 or 1 for an attribute, one number a person
     """CelebA's aligned faces, the middle 178 × 178 of each.
 
@@ -97,7 +98,7 @@ def celeba(
     if lost and not skip_broken:
         raise FileNotFoundError(f"{folder/'img_align_celeba'} lacks {len(lost)} of the "
                                 f"{len(paths)} pictures, such as {lost[0]}.")
-    x, good = pictures(paths, size, 3, progress, skip_broken)
+    x, good = pictures(paths, size, 3, progress, skip_broken, workers)
     if label is None: return Images(x, torch.zeros(len(x), dtype=torch.long), [])
     if label == "identity":
         who, y = lists.identity[good, 0].unique(return_inverse=True)

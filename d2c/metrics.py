@@ -175,10 +175,16 @@ def neighbours(
     k: int = 2,
 ) -> tuple[torch.Tensor, torch.Tensor]: # distances, ascending, and indices, (N, k)
     "The nearest training pictures, in pixels from −1 to 1."
-    x, train = (normalise(as_bytes(v)).flatten(1) for v in (x, train))
-    index = torch.cat([torch.cdist(b, train).topk(k, largest=False).indices
-                       for b in x.split(250)])
-    distance = torch.stack([(x - train[i]).norm(dim=1) for i in index.T], 1)
+    x, train = as_bytes(x), as_bytes(train)
+    near, index = torch.empty(len(x), 0), torch.empty(len(x), 0, dtype=torch.long)
+    flat = lambda v: normalise(v).flatten(1)
+    for start in range(0, len(train), 10_000):             # each of them fits in memory
+        part = flat(train[start:start + 10_000])
+        near = torch.cat([near, torch.cat([torch.cdist(flat(b), part) for b in x.split(250)])], 1)
+        index = torch.cat([index, start + torch.arange(len(part)).expand(len(x), -1)], 1)
+        near, best = near.topk(k, largest=False)
+        index = index.gather(1, best)
+    distance = torch.stack([(flat(x) - flat(train[i])).norm(dim=1) for i in index.T], 1)
     return distance, index
 
 # %% ../nbs/metrics.ipynb #6a698ded

@@ -274,6 +274,7 @@ def fit(
     save_every: int = 1000,      # steps from one checkpoint to the next
     keep_last: int = 2,          # checkpoints
     on_save: Callable | None = None, # on_save(average, k) at each, to draw samples, say
+    log_every: int = 10,         # steps from one look at the losses to the next
     tensorboard: bool = False,   # log for TensorBoard too
     progress: bool = True,       # show a bar with pictures a second and the loss
     settings: dict | None = None, # what else must agree for a run to go on
@@ -289,8 +290,9 @@ def fit(
         settings or {}, steps=steps, batch_size=batch_size, lr=lr, warmup=warmup,
         ema_decay=ema_decay, clip=clip, accumulate=accumulate, seed=seed,
         mixed_precision=mixed_precision, examples=len(images.x))
-    if min(steps, accumulate, save_every, keep_last) < 1:
-        raise ValueError("steps, accumulate, save_every and keep_last must be at least 1.")
+    if min(steps, accumulate, save_every, keep_last, log_every) < 1:
+        raise ValueError("steps, accumulate, save_every, keep_last and log_every must be "
+                         "at least 1.")
     if tensorboard and not (folder and importlib.util.find_spec("tensorboard")):
         raise ValueError("TensorBoard needs a folder to write to, and the package that "
                          "`pip install 'd2c[log]'` brings.")
@@ -336,7 +338,8 @@ def fit(
                     f"The loss is no longer finite at step {step} of {steps}; "
                     f"try a lower learning rate. The pictures were {seen}; {last}.")
             rows.append([step, mean, *map(float, rest), *loss_by_time(each, t, T)])
-            accelerator.log(dict(zip(COLUMNS[1:4], rows[-1][1:4])), step)
+        shown = np.mean([row[1:4] for row in rows[-len(recent):]], 0)
+        accelerator.log(dict(zip(COLUMNS[1:4], shown)), k)
         recent.clear()
         bar.set_postfix_str(f"loss {np.mean([row[1] for row in rows[-50:]]):.4f}", False)
         return stop > 0
@@ -375,7 +378,7 @@ def fit(
             ema.update_parameters(model)
             plan.step()
             bar.update(accumulate*batch_size*world)
-            if k%10 == 0 or (asked and world == 1): stop = settle()
+            if k%log_every == 0 or (asked and world == 1): stop = settle()
             if k%save_every == 0 and k < steps: keep()
         keep()
     bar.close()
@@ -471,8 +474,8 @@ def save(
     write_whole(path, safetensors.torch.save(tensors, metadata={"d2c": json.dumps(about)}))
 
 def load(
-    path: str | Path,     # a file that `save` wrote
-    network: type = UNet, # the class of the network in it
+    path: str | Path, # a file that `save` wrote
+    network: type | tuple[type, ...] = UNet, # the class of the network in it, or several
 ) -> Loaded:
     """Rebuild a network from its file.
 
@@ -491,11 +494,13 @@ def load(
     if not isinstance(about, dict) or "network" not in about:
         raise ValueError(f"{path} does not say which network it holds; "
                          "only files written by d2c.training.save can be loaded.")
-    if about["network"] != network.__name__:
+    known = network if isinstance(network, tuple) else (network,)
+    build = next((one for one in known if one.__name__ == about["network"]), None)
+    if build is None:
         raise ValueError(f"{path} holds a {about['network']} and not a "
-                         f"{network.__name__}; load it with network={about['network']}.")
+                         f"{known[0].__name__}; load it with network={about['network']}.")
     try:
-        model = network(**about["config"])
+        model = build(**about["config"])
         model.load_state_dict(tensors)
         abar = about["abar"]
         sched = abar and Schedule(torch.tensor(abar, dtype=torch.float64))
