@@ -230,9 +230,13 @@ def weights(
     name: str, # a .safetensors file, or what ships with the library
 ) -> Loaded:
     "A network to draw with. Raises ValueError or FileNotFoundError for what is none."
-    if name not in shipped(): return load(name, (UNet, DiffusersUNet))
-    loaded = load_shipped(name)
-    if not isinstance(loaded.model, UNet): raise ValueError(f"{name} does not draw.")
+    loaded = (load_shipped(name) if name in shipped()
+              else load(name, (UNet, DiffusersUNet)))
+    if loaded.sched is None and name not in shipped():
+        raise ValueError(f"{name} does not say with which schedule it was trained; "
+                         "save it with its schedule.")
+    if not isinstance(loaded.model, (UNet, DiffusersUNet)):
+        raise ValueError(f"{name} does not draw.")
     return loaded
 
 def run_sampling(given: argparse.Namespace) -> None:
@@ -404,15 +408,24 @@ def from_yaml(
     "Raises ValueError for a file that is not a list of options, FileNotFoundError."
     if not Path(path).is_file(): raise FileNotFoundError(f"There is no file {path}.")
     try: options = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError): options = None
+    except (yaml.YAMLError, ValueError, KeyError, RecursionError): options = None
     if not isinstance(options, dict):
         raise ValueError(f"{path} is not a YAML file of options, such as `steps: 1000`.")
-    out = []
+    kinds, out = {name: kind for name, kind, *_ in TRAIN}, []
     for name, value in options.items():
+        name = str(name).replace("_", "-")
         if value is False or value is None or name in ("data", "config"): continue
-        out += ["--" + str(name).replace("_", "-")]
-        if isinstance(value, list): out += map(str, value)
-        elif value is not True: out += [str(value)]
+        if name not in kinds:
+            raise ValueError(f"{path} has an option {name}, which d2c train has not.")
+        kind = kinds[name]
+        try:
+            if kind is bool: good = value is True
+            elif isinstance(kind, tuple): good = str(value) in kind
+            else: kind(str(value)); good = not isinstance(value, (bool, list, dict))
+        except ValueError: good = False
+        if not good: raise ValueError(f"{path} has {name}: {value}, which cannot be; "
+                                      "see d2c train --help.")
+        out += [f"--{name}"] if kind is bool else [f"--{name}", str(value)]
     return out
 
 def main(

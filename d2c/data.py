@@ -165,17 +165,18 @@ def _decode(path: Path, size: int, channels: int) -> torch.Tensor:
     try:
         with Image.open(path) as image:
             if min(image.size) < size:
-                raise ValueError(f"{path} is {image.width} × {image.height} pixels, "
-                                 f"smaller than the size of {size} asked for; "
-                                 "leave it out or ask for less.")
-            if image.mode[0] in "IF":
-                raise ValueError(f"{path} has more than 8 bits a channel ({image.mode}); "
-                                 "convert it to 8 bits first.")
-            image.draft(None, (2*size, 2*size))
-            return to_square(image, size, channels)
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError):
-        raise ValueError(f"{path} cannot be read as a picture; it is cut short, damaged "
-                         "or something else, so replace or remove it.") from None
+                fault = (f"is {image.width} × {image.height} pixels, smaller than the "
+                         f"size of {size} asked for; leave it out or ask for less")
+            elif image.mode[0] in "IF":
+                fault = (f"has more than 8 bits a channel ({image.mode}); "
+                         "convert it to 8 bits first")
+            else:
+                image.draft(None, (2*size, 2*size))
+                return to_square(image, size, channels)
+    except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError):
+        fault = ("cannot be read as a picture; it is cut short, damaged "
+                 "or something else, so replace or remove it")
+    raise ValueError(f"{path} {fault}.")
 
 def pictures(
     paths: list[Path],         # picture files
@@ -201,12 +202,13 @@ def pictures(
         results = pool.map(attempt, paths)
         bar = tqdm(results, total=len(paths), desc="reading", disable=not progress)
         for i, result in enumerate(bar):
-            if isinstance(result, ValueError): broken.append(str(result)); continue
+            if isinstance(result, ValueError): broken.append((paths[i], result)); continue
             x[len(good)] = result; good.append(i)
     if broken:
-        more = f" (and {len(broken) - 5} more)" if len(broken) > 5 else ""
-        text = (f"{len(broken)} of {len(paths)} pictures cannot be used{more}: "
-                if len(broken) > 1 else "") + " ".join(broken[:5])
+        text = str(broken[0][1])
+        if len(broken) > 1:
+            text = (f"{len(broken):,} of {len(paths):,} pictures cannot be used: "
+                    f"{', '.join(str(path) for path, _ in broken)}. The first: {text}")
         if not (skip_broken and good): raise ValueError(text)
         warnings.warn("Left out: " + text, stacklevel=2)
     return x[:len(good)], good

@@ -4,7 +4,7 @@
 __all__ = ['ALL', 'GLASSES', 'LISTS', 'orl', 'celeba', 'write_celeba', 'shifted']
 
 # %% ../nbs/faces.ipynb #a988dc32
-import importlib.util
+import csv, importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 import torch
@@ -84,10 +84,13 @@ def celeba(
     if absent:
         raise FileNotFoundError(f"{folder} lacks {', '.join(absent)}; give the folder "
                                 "that holds `celeba`, or ask for the download.")
+    unreadable = ValueError(f"The lists in {folder} cannot be read; they are cut short or "
+                            "damaged, so get them afresh.")
     try: lists = _Lists(str(root), split)
-    except (ValueError, IndexError, StopIteration, RuntimeError, TypeError):
-        raise ValueError(f"The lists in {folder} cannot be read; they are cut short or "
-                         "damaged, so get them afresh.") from None
+    except (ValueError, IndexError, StopIteration, RuntimeError, TypeError, csv.Error):
+        raise unreadable from None
+    tables = (lists.filename, lists.identity, lists.attr, lists.bbox, lists.landmarks_align)
+    if len({len(table) for table in tables}) > 1: raise unreadable
     names = [name for name in lists.attr_names if name]
     if label not in (None, "identity", *names):
         raise ValueError(f"CelebA has no label {label!r}; it has identity, "

@@ -5,7 +5,7 @@ __all__ = ['as_bytes', 'features', 'gaussian_distance', 'frechet', 'floor', 'bia
            'precision_recall', 'imbalance', 'neighbours', 'copied', 'Score', 'Report', 'evaluate', 'inception']
 
 # %% ../nbs/metrics.ipynb #290a21ea
-import io, pickle, warnings
+import io, warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -286,7 +286,8 @@ def inception(
         tensors.seek(0)
         net = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"],
                                           feature_extractor_weights_path=tensors)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, AttributeError):
+    except OSError: raise
+    except Exception:
         raise ValueError(f"{path} does not hold Inception's weights in torch-fidelity's "
                          "format; get the file afresh.") from None
     def f(x):

@@ -5,7 +5,7 @@ __all__ = ['GUIDE', 'MEASUREMENTS', 'guided', 'draw', 'training_classes', 'quali
            'measure', 'machine', 'write_card', 'make', 'add_commands', 'run_command']
 
 # %% ../nbs/numbers.ipynb #36e8b3c9
-import argparse, json, os, platform, sys, time
+import argparse, json, os, platform, sys, time, warnings
 from collections.abc import Callable
 from pathlib import Path
 import torch
@@ -294,8 +294,11 @@ def run_command(
 ) -> int: # 0, or 1 after an error that it prints in one line
     "Do what a command line says."
     given = parser.parse_args(arguments)
+    old = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"{parser.prog}: {message}\n"
     try: given.run(given)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
+    finally: warnings.formatwarning = old
     return 0

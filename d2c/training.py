@@ -7,7 +7,7 @@ __all__ = ['BINS', 'COLUMNS', 'simple_loss', 'loss_at', 'stratified_times', 'tim
 
 # %% ../nbs/training.ipynb #7d51e20b
 import contextlib, csv, hashlib, importlib.util, io, itertools, json, math, os, signal
-import threading, warnings
+import threading, warnings, zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -183,6 +183,8 @@ def read_checkpoint(
     """
     for path in checkpoints(folder):
         try:
+            with zipfile.ZipFile(path) as whole:
+                if whole.testzip(): raise zipfile.BadZipFile
             state = torch.load(path, map_location="cpu", weights_only=True)
             state["settings"]["steps"]
         except OSError: raise
@@ -317,8 +319,13 @@ def fit(
 
     k, rows, recent = 0, [], []
     if folder and (state := read_checkpoint(folder, settings)):
-        for name, part in parts.items(): part.load_state_dict(state[name])
-        k, rows = state["k"], state["rows"].tolist()
+        try:
+            for name, part in parts.items(): part.load_state_dict(state[name])
+            k, rows = state["k"], state["rows"].tolist()
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError):
+            raise ValueError(f"The newest checkpoint in {folder} is of another network; "
+                             "name the one it is of, or another folder.") from None
+        if on_save and main and k < steps: on_save(ema.module.eval(), k)  # a kill may have cut it
     if folder and main:
         for part in Path(folder).glob("*.part"): part.unlink()     # left by a kill
 
@@ -490,7 +497,7 @@ def load(
     except (safetensors.SafetensorError, OSError):
         raise ValueError(f"{path} is not a whole safetensors file; "
                          "it was cut short or is something else.") from None
-    except ValueError: about = None
+    except (ValueError, RecursionError): about = None
     if not isinstance(about, dict) or "network" not in about:
         raise ValueError(f"{path} does not say which network it holds; "
                          "only files written by d2c.training.save can be loaded.")
@@ -505,6 +512,6 @@ def load(
         abar = about["abar"]
         sched = abar and Schedule(torch.tensor(abar, dtype=torch.float64))
         return Loaded(model.eval(), sched, about["predicts"])
-    except (TypeError, KeyError, ValueError, RuntimeError):
+    except (TypeError, KeyError, ValueError, ArithmeticError, RuntimeError):
         raise ValueError(f"{path} holds another network than it says; it was changed, "
                          "or written by another version of d2c.") from None
