@@ -1,0 +1,67 @@
+"""What networks remember: of digits, by how many they learn from; of faces, by how long they learn.
+
+python tests/measure_memorisation.py digits            (some ten minutes of one core a size)
+python tests/measure_memorisation.py faces FOLDER      (of a run of the recipe orl-faces, with all its checkpoints)
+
+The results go to book/measured/memorisation.json; runs of digits are kept in runs/, to go on after a break.
+"""
+import json, sys
+from pathlib import Path
+import torch
+from d2c.data import Images, keyed, mnist, normalise
+from d2c.faces import orl
+from d2c.memorisation import remembered
+from d2c.numbers import draw, machine
+from d2c.pretrained import RECIPES
+from d2c.schedule import cosine, spaced
+from d2c.training import Loaded, loss_at, train, write_whole
+from d2c.unet import UNet, digits
+
+SIZES, STEPS = (100, 300, 1000, 3000, 10_000), 5000
+RESULT = Path(__file__).parent.parent/"book"/"measured"/"memorisation.json"
+
+
+def write(**entries):
+    old = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    write_whole(RESULT, (json.dumps(old | entries | {"hardware": machine()}, indent=1) + "\n").encode())
+
+
+def row(loaded, fit, aside, seen, labelled=False, **options):
+    "Losses on pictures learnt from and set aside, and what 500 samples remember."
+    def loss(part):
+        some = torch.randperm(len(part.x), generator=keyed(0))[:200]
+        return loss_at(loaded.model, loaded.sched, normalise(part.x[some]), spaced(1000, 20),
+                       part.y[some] if labelled else None, "v", keyed(1)).mean().item()
+    x = draw(loaded, 500, torch.arange(500)%2 if labelled else None, steps=50, **options)
+    report = {name: score._asdict() for name, score in remembered(x, seen, aside.x).items()}
+    return dict(loss=loss(fit), loss_aside=loss(aside)) | report
+
+
+def of_digits():
+    data, rows = mnist(), []
+    order = torch.randperm(len(data.x), generator=keyed(0))
+    for n in SIZES:
+        fit, aside = (Images(data.x[i], data.y[i], data.classes) for i in (order[:n], order[n:2*n]))
+        torch.manual_seed(0)
+        result = train(digits(None), cosine(1000), fit, STEPS, "v", batch_size=64, lr=1e-3, mixed_precision="bf16",
+                       folder=Path("runs")/f"memorisation-{n}", progress=False)
+        rows.append(dict(n=n, pictures=64*STEPS) | row(Loaded(result.model, cosine(1000), "v"), fit, aside, fit.x))
+        write(digits=rows)
+        print(json.dumps(rows[-1]), flush=True)
+
+
+def of_faces(folder):
+    fit, aside = orl(64, range(1, 35), "glasses"), orl(64, range(35, 41), "glasses")
+    rows, average = [], UNet(1, 64, 24, (1, 2, 4), attention=(8,), heads=2, stem=2, num_classes=2)
+    for path in sorted(Path(folder).glob("checkpoint-*.pt")):
+        state = torch.load(path, weights_only=True)
+        average.load_state_dict({k.removeprefix("module."): v for k, v in state["ema"].items() if k != "n_averaged"})
+        loaded = Loaded(average.eval(), RECIPES["orl-faces"].sched, "v")
+        seen = torch.cat([fit.x, fit.x.flip(-1)])
+        rows.append(dict(step=state["k"]) | row(loaded, fit, aside, seen, True, eta=0.))
+        write(faces=rows)
+        print(json.dumps(rows[-1]), flush=True)
+
+
+if __name__ == "__main__":
+    {"digits": of_digits, "faces": of_faces}[sys.argv[1]](*sys.argv[2:])
