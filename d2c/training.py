@@ -270,6 +270,7 @@ def fit(
     accumulate: int = 1,         # batches to a step
     mixed_precision: str = "no", # "no", "bf16" or "fp16"
     compile: bool = False,       # let torch.compile translate the network first
+    channels_last: bool = True,  # keep pictures with the channels of a pixel side by side
     seed: int = 0,               # of everything random; also seeds torch's own generator
     T: int = 1,                  # the largest time, for the log
     folder: str | Path | None = None, # for checkpoint and log; a run found there goes on
@@ -308,7 +309,8 @@ def fit(
     settings["processes"] = world
     if tensorboard: accelerator.init_trackers("tensorboard")
 
-    model.to(device, memory_format=torch.channels_last).train()
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model.to(device, memory_format=layout).train()
     ema = AveragedModel(model, multi_avg_fn=ema_rule(ema_decay)).eval()
     ema.update_parameters(model)
     opt = torch.optim.Adam(model.parameters(), lr=lr, fused=True)

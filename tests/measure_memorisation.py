@@ -17,7 +17,7 @@ from d2c.schedule import cosine, spaced
 from d2c.training import Loaded, loss_at, train, write_whole
 from d2c.unet import UNet, digits
 
-SIZES, STEPS = (100, 300, 1000, 3000, 10_000), 5000
+SIZES, STEPS = (100, 300, 1000, 3000, 10_000), 3000
 RESULT = Path(__file__).parent.parent/"book"/"measured"/"memorisation.json"
 
 
