@@ -298,7 +298,9 @@ def run_command(
     warnings.formatwarning = lambda message, *_, **__: f"{parser.prog}: {message}\n"
     try: given.run(given)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        system = isinstance(error, OSError) and error.filename    # and not a sentence of ours
+        said = f"{error.filename}: {error.strerror}." if system else error
+        print(f"{parser.prog}: {said}", file=sys.stderr)
         return 1
     finally: warnings.formatwarning = old
     return 0

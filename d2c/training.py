@@ -6,7 +6,7 @@ __all__ = ['BINS', 'COLUMNS', 'simple_loss', 'loss_at', 'stratified_times', 'tim
            'whole_steps', 'digest', 'as_csv', 'TrainResult', 'fit', 'train', 'Loaded', 'save', 'load']
 
 # %% ../nbs/training.ipynb #7d51e20b
-import contextlib, csv, hashlib, importlib.util, io, itertools, json, math, os, signal
+import contextlib, csv, errno, hashlib, importlib.util, io, itertools, json, math, os, signal
 import threading, warnings, zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -147,7 +147,7 @@ def write_whole(
     path: str | Path, # missing folders are made
     data: bytes,
 ) -> None:
-    "Write a file whole or not at all."
+    "Write a file whole or not at all. Raises OSError in a sentence if the disk is full."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -155,6 +155,10 @@ def write_whole(
         with open(part, "wb") as f:
             f.write(data); f.flush(); os.fsync(f.fileno())
         os.replace(part, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT): raise
+        raise OSError(f"The disk is full, and {path} was not written; free some space "
+                      "and give the same command again.") from None
     finally: part.unlink(missing_ok=True)
 
 # %% ../nbs/training.ipynb #17427d3a
@@ -369,7 +373,7 @@ def fit(
     bar = tqdm(total=steps*accumulate*batch_size*world, unit=" img", unit_scale=True,
                initial=k*accumulate*batch_size*world, disable=not (progress and main))
     stop = False
-    with whole_steps() as asked, together():
+    with whole_steps() as asked, together(), bar:
         while k < steps and not stop:
             k, seen = k + 1, []
             g = keyed(seed, k, 0)
@@ -390,7 +394,6 @@ def fit(
             if k%log_every == 0 or (asked and world == 1): stop = settle()
             if k%save_every == 0 and k < steps: keep()
         keep()
-    bar.close()
     if main and k < steps: print(f"Stopped after step {k} of {steps}; "
                         "this is the average of the weights so far.")
     for tracker in accelerator.trackers: tracker.finish()

@@ -45,6 +45,7 @@ def of_digits():
         torch.manual_seed(0)
         result = train(digits(None), cosine(1000), fit, STEPS, "v", batch_size=64, lr=1e-3, mixed_precision="bf16",
                        folder=Path("runs")/f"memorisation-{n}", progress=False)
+        if len(result.log["step"]) < STEPS: sys.exit("Interrupted; the same command goes on.")
         rows.append(dict(n=n, pictures=64*STEPS) | row(Loaded(result.model, cosine(1000), "v"), fit, aside, fit.x))
         write(digits=rows)
         print(json.dumps(rows[-1]), flush=True)

@@ -223,6 +223,26 @@ def test_refused_in_a_sentence(here, capsys, what, files, how, do, words):
     assert everything() == before                                        # nothing executed, changed, removed or added
 
 
+def test_a_full_disk(here, capsys, monkeypatch):
+    "Nothing is half written, and the run goes on when there is room again."
+    before, sync = everything(), os.fsync
+    def full(fd): raise OSError(28, "No space left on device")
+    monkeypatch.setattr(training.os, "fsync", full)
+    assert command.main((TRAIN + " --name full").split()) == 1
+    line, = [line for line in re.split("[\r\n]+", capsys.readouterr().err) if line and "%|" not in line]
+    assert line.startswith("d2c: The disk is full, and experiments/full/checkpoint-00000001.pt was not written")
+    assert {k: v for k, v in everything().items() if v is not None} == {k: v for k, v in before.items() if v is not None}
+    monkeypatch.setattr(training.os, "fsync", sync)
+    assert command.main((TRAIN + " --name full").split()) == 0
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written(here, capsys):
+    os.chmod("experiments", 0o500)
+    assert command.main((TRAIN + " --name no").split()) == 1
+    assert "Permission denied." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("how", [b"", HALF, -1, HOSTILE, ZIPPED, ZEROS], ids=["empty", "half", "cut", "hostile", "zipped", "zeros"])
 def test_an_older_whole_checkpoint_is_gone_on_from(here, how):
     "Two damaged newest checkpoints are a warning each, and the run ends as it would have."
