@@ -178,9 +178,10 @@ def neighbours(
     x, train = as_bytes(x), as_bytes(train)
     near, index = torch.empty(len(x), 0), torch.empty(len(x), 0, dtype=torch.long)
     flat = lambda v: normalise(v).flatten(1)
-    for start in range(0, len(train), 10_000):             # each of them fits in memory
+    for start in range(0, len(train), 10_000):                 # a part fits in memory
         part = flat(train[start:start + 10_000])
-        near = torch.cat([near, torch.cat([torch.cdist(flat(b), part) for b in x.split(250)])], 1)
+        far = torch.cat([torch.cdist(flat(b), part) for b in x.split(250)])
+        near = torch.cat([near, far], 1)
         index = torch.cat([index, start + torch.arange(len(part)).expand(len(x), -1)], 1)
         near, best = near.topk(k, largest=False)
         index = index.gather(1, best)
