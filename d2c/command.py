@@ -23,8 +23,8 @@ from .metrics import Score, bootstrap, evaluate, features, frechet, inception
 from .numbers import add_commands, draw, run_command
 from .pretrained import load as load_shipped, shipped
 from .schedule import Schedule, cosine, linear, spaced
-from .training import (Loaded, TrainResult, load, loss_at, save, train,
-                          write_whole)
+from .training import (Loaded, TrainResult, checkpoints, load, loss_at, save,
+                          train, write_whole)
 from .unet import UNet, recomputing
 
 # %% ../nbs/command.ipynb #e9f49566
@@ -180,7 +180,14 @@ def experiment(
     kept: dict = {},       # options of `keeper`
     **options,             # of `train`
 ) -> TrainResult:
-    "Train, with all that belongs to a run in one folder. Raises what `train` raises."
+    """Train, with all that belongs to a run in one folder.
+
+    Raises what `train` raises, and ValueError rather than overwrite another run.
+    """
+    best = (kept.get("models") or folder)/"best.safetensors"
+    if best.exists() and not checkpoints(folder):
+        raise ValueError(f"{best} is of an earlier run, of which there is no checkpoint to go "
+                         "on from; move it, or give this run another name.")
     on_save = keeper(folder, sched, valid, predicts, **kept)
     def keep(average, k):
         if not (folder/"config.yaml").exists():
@@ -190,7 +197,6 @@ def experiment(
     result = train(model, sched, fit, steps, predicts, folder=folder, on_save=keep, **options)
     if PartialState().is_main_process:
         losses(folder)
-        best = (kept.get("models") or folder)/"best.safetensors"
         print(f"The best network is {best}; d2c sample {best} draws from it.")
     return result
 
@@ -259,6 +265,8 @@ def run_sampling(given: argparse.Namespace) -> None:
                         torchvision.io.encode_png(one).numpy().tobytes())
     print(f"{given.n} samples are in {given.each or given.out}.")
 
+
+# %% ../nbs/command.ipynb #3afcd5de
 def run_evaluation(given: argparse.Namespace) -> None:
     "Draw, and compare with the pictures a network learnt from and with those set aside."
     loaded = weights(given.weights)

@@ -62,9 +62,10 @@ def remembered(
     def share(hits): return hits.float().mean().item()
     def score(figure, a, real): return Score(figure(a), 1.96*bootstrap(figure, a, seed=seed), real)
     levels = [127.5*neighbours(v, train, 1)[0][:, 0]/train[0].numel()**0.5 for v in (x, aside)]
-    some = torch.randperm(len(train), generator=keyed(seed))[:len(aside)]
+    m = min(len(train), len(aside))
+    some = torch.randperm(len(train), generator=keyed(seed))[:m]
     mean = lambda a: a.mean().item()
     return Report({
         "grey levels to nearest": score(mean, levels[0], mean(levels[1])),
         "copies": score(share, copied(x, train), share(copied(aside, train))),
-        "nearer to training": score(share, nearer(x, train[some], aside), 0.5)})
+        "nearer to training": score(share, nearer(x, train[some], aside[:m]), 0.5)})

@@ -1,6 +1,6 @@
 """What networks remember: of digits, by how many they learn from; of faces, by how long they learn.
 
-python tests/measure_memorisation.py digits            (some ten minutes of one core a size)
+python tests/measure_memorisation.py digits [SIZE …]   (some ten minutes of one core a size)
 python tests/measure_memorisation.py faces FOLDER      (of a run of the recipe orl-faces, with all its checkpoints)
 
 The results go to book/measured/memorisation.json; runs of digits are kept in runs/, to go on after a break.
@@ -21,9 +21,11 @@ SIZES, STEPS = (100, 300, 1000, 3000, 10_000), 3000
 RESULT = Path(__file__).parent.parent/"book"/"measured"/"memorisation.json"
 
 
+def read(): return json.loads(RESULT.read_text()) if RESULT.exists() else {}
+
+
 def write(**entries):
-    old = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    write_whole(RESULT, (json.dumps(old | entries | {"hardware": machine()}, indent=1) + "\n").encode())
+    write_whole(RESULT, (json.dumps(read() | entries | {"hardware": machine()}, indent=1) + "\n").encode())
 
 
 def row(loaded, fit, aside, seen, labelled=False, **options):
@@ -37,18 +39,19 @@ def row(loaded, fit, aside, seen, labelled=False, **options):
     return dict(loss=loss(fit), loss_aside=loss(aside)) | report
 
 
-def of_digits():
-    data, rows = mnist(), []
+def of_digits(*sizes):
+    data = mnist()
     order = torch.randperm(len(data.x), generator=keyed(0))
-    for n in SIZES:
+    for n in map(int, sizes or SIZES):
         fit, aside = (Images(data.x[i], data.y[i], data.classes) for i in (order[:n], order[n:2*n]))
         torch.manual_seed(0)
         result = train(digits(None), cosine(1000), fit, STEPS, "v", batch_size=64, lr=1e-3, mixed_precision="bf16",
                        folder=Path("runs")/f"memorisation-{n}", progress=False)
         if len(result.log["step"]) < STEPS: sys.exit("Interrupted; the same command goes on.")
-        rows.append(dict(n=n, pictures=64*STEPS) | row(Loaded(result.model, cosine(1000), "v"), fit, aside, fit.x))
-        write(digits=rows)
-        print(json.dumps(rows[-1]), flush=True)
+        new = dict(n=n, pictures=64*STEPS) | row(Loaded(result.model, cosine(1000), "v"), fit, aside, fit.x)
+        others = [old for old in read().get("digits", []) if old["n"] != n]
+        write(digits=sorted([*others, new], key=lambda row: row["n"]))
+        print(json.dumps(new), flush=True)
 
 
 def of_faces(folder):

@@ -68,7 +68,7 @@ BUGS = {
         ("train[0].numel()**0.5 for", "train[0].numel() for"),
         ("mean(levels[1])", "mean(levels[0])"),
         ("share(copied(aside, train))", "share(copied(x, train))"),
-        ("nearer(x, train[some], aside), 0.5", "nearer(x, train[some], aside), 1.0"),
+        ("nearer(x, train[some], aside[:m]), 0.5", "nearer(x, train[some], aside[:m]), 1.0"),
     ],
     "oracle": [
         ("self.lam[y].sqrt()*z", "self.lam[y]*z"),
