@@ -25,7 +25,7 @@ def faces_network(
     width: int = 128,  # channels at the highest resolution
     build: type = cifar10, # or `DiffusersUNet`, the same from that package
 ) -> nn.Module:
-    """Ho et al.'s network for colour pictures of a size (Ho et al. 2020, appendix B).
+    """A network for colour pictures of a size, after Ho et al. 2020, appendix B.
 
     Raises ValueError for other sizes.
     """
@@ -76,21 +76,26 @@ def choose_gpu(
                          "leave --gpu_id out.")
     if gpu_id == -1: os.environ["ACCELERATE_USE_CPU"] = "true"
     elif 0 <= gpu_id < (there := torch.cuda.device_count()):
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu_id)
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")       # its numbers count within these
+        os.environ["CUDA_VISIBLE_DEVICES"] = seen.split(",")[gpu_id] if seen else str(gpu_id)
     else: raise ValueError(f"There is no GPU {gpu_id}; {there} can be seen here.")
 
 def run(
     given: argparse.Namespace, # what the program was told
 ) -> TrainResult:
     "Train as the command line says."
-    for name in ("epochs", "batch_size", "eval_every_n_epochs", "val_subset_size",
-                 "num_val_samples_to_generate", "val_sample_grid_size"):
-        if getattr(given, name) < 1:
-            raise ValueError(f"--{name} must be at least 1, not {getattr(given, name)}.")
+    for name in ("epochs", "batch_size", "eval_every_n_epochs", "val_subset_size", "width",
+                 "num_val_samples_to_generate", "val_sample_grid_size", "num_workers",
+                 "train_subset_size", "log_interval"):
+        if (value := getattr(given, name)) is not None and value < 1:
+            raise ValueError(f"--{name} must be at least 1, not {value}.")
     folder = Path(given.output_dir)/given.experiment_name
     if checkpoints(folder) and not given.resume:
         raise ValueError(f"There is a run in {folder}; give --resume to go on with it, "
                          "or another --experiment_name.")
+    if given.resume and not checkpoints(folder):
+        raise ValueError(f"There is no run in {folder} to go on with; see "
+                         "--experiment_name and --output_dir, or leave --resume out.")
     choose_gpu(given.gpu_id)
     sched = linear(given.timesteps, given.beta_start, given.beta_end)
     torch.manual_seed(given.seed)
@@ -103,13 +108,13 @@ def run(
                              ("valid", given.val_subset_size)))
     batch = given.batch_size*PartialState().num_processes
     told = {k: v for k, v in vars(given).items() if k not in ("run", "resume")}
+    steps = math.ceil(given.epochs*len(fit.x)/batch)
     return experiment(
-        folder, told, model, sched, fit, valid, math.ceil(given.epochs*len(fit.x)/batch),
-        "eps", dict(models=given.model_dir and Path(given.model_dir), n=len(valid.x),
+        folder, told, model, sched, fit, valid, steps, "eps", dict(models=given.model_dir and Path(given.model_dir), n=len(valid.x),
                     shown=given.num_val_samples_to_generate,
                     nrow=given.val_sample_grid_size),
         mirror=True, channels_last=not given.use_diffusers_model,
-        batch_size=given.batch_size, lr=given.lr, warmup=500,
+        batch_size=given.batch_size, lr=given.lr, warmup=min(500, 1 + steps//10),
         ema_decay=.9999, mixed_precision=given.mixed_precision, seed=given.seed,
         save_every=math.ceil(given.eval_every_n_epochs*len(fit.x)/batch),
         log_every=given.log_interval,

@@ -6,10 +6,10 @@ __all__ = ['picture_weights', 'ideal', 'nearer', 'remembered']
 # %% ../nbs/memorisation.ipynb #49f22315
 from collections.abc import Callable
 import torch
-from .data import keyed, normalise
+from .data import normalise
 from .forward import eps_from_x0
-from .metrics import Report, Score, bootstrap, copied, neighbours
-from .schedule import Schedule, like
+from .metrics import Report, Score, bootstrap, neighbours
+from .schedule import Schedule
 
 # %% ../nbs/memorisation.ipynb #ed288af7
 #| eq: eq-memorisation-weights
@@ -55,17 +55,14 @@ def nearer(
 def remembered(
     x: torch.Tensor,     # samples, uint8, or floats in [−1, 1], (N, C, H, W)
     train: torch.Tensor, # what the model learnt from, likewise, (M, C, H, W)
-    aside: torch.Tensor, # from the same source, but not learnt from, (K, C, H, W), K < M
-    seed: int = 0,
-) -> Report: # "real" is for the pictures set aside; of the last figure, 1/2
-    "How much of the training set there is in some samples."
-    def share(hits): return hits.float().mean().item()
-    def score(figure, a, real): return Score(figure(a), 1.96*bootstrap(figure, a, seed=seed), real)
-    levels = [127.5*neighbours(v, train, 1)[0][:, 0]/train[0].numel()**0.5 for v in (x, aside)]
-    m = min(len(train), len(aside))
-    some = torch.randperm(len(train), generator=keyed(seed))[:m]
-    mean = lambda a: a.mean().item()
+    aside: torch.Tensor, # pictures that it did not learn from, likewise, (K, C, H, W)
+    seed: int = 0,       # of the resamples, for the errors
+) -> Report:             # "real" is for the pictures set aside
+    "How near samples are to the training pictures, and how many are copies."
+    def mean(a): return a.float().mean().item()
+    def score(a, real): return Score(mean(a), 1.96*bootstrap(mean, a, seed=seed), mean(real))
+    near, real = (neighbours(v, train, 2)[0] for v in (x, aside))
+    levels = 127.5/train[0].numel()**0.5
     return Report({
-        "grey levels to nearest": score(mean, levels[0], mean(levels[1])),
-        "copies": score(share, copied(x, train), share(copied(aside, train))),
-        "nearer to training": score(share, nearer(x, train[some], aside[:m]), 0.5)})
+        "grey levels to nearest": score(levels*near[:, 0], levels*real[:, 0]),
+        "copies": score(near[:, 0] < near[:, 1]/3, real[:, 0] < real[:, 1]/3)})
