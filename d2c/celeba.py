@@ -53,7 +53,7 @@ OPTIONS = (
     ("epochs", int, 100, "how often each picture is seen"),
     ("batch_size", int, 64, "pictures in a batch of one process"),
     ("lr", float, 2e-4, "Adam's learning rate at its highest"),
-    ("num_workers", int, None, "threads that read pictures; else as many as are useful"),
+    ("num_workers", int, None, "threads that read pictures; else one a core"),
     ("mixed_precision", ("no", "fp16", "bf16"), "no", "of the network's arithmetic"),
     ("train_subset_size", int, None, "train on the first so many pictures"),
     ("val_subset_size", int, 500, "validate on the first so many pictures"),

@@ -5,7 +5,7 @@ __all__ = ['MNIST_MD5', 'SUFFIXES', 'Images', 'read_idx', 'mnist', 'normalise', 
            'pictures', 'image_folder', 'keyed', 'indices', 'batches', 'mirrored']
 
 # %% ../nbs/data.ipynb #3a811370
-import gzip, hashlib, lzma, warnings, zlib
+import gzip, hashlib, lzma, os, warnings, zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -184,7 +184,7 @@ def pictures(
     channels: int = 3,         # 1: grey, 3: colour
     progress: bool = True,     # show a bar
     skip_broken: bool = False, # leave out what cannot be used, with a warning
-    workers: int | None = None, # threads that read; None: as many as are useful
+    workers: int | None = None, # threads that read; None: one a core
 ) -> tuple[torch.Tensor, list[int]]: # bytes (N, channels, size, size), which of the paths
     """Picture files in memory, turned upright, cropped to centred squares and shrunk.
 
@@ -198,7 +198,7 @@ def pictures(
     def attempt(path):
         try: return _decode(path, size, channels)
         except ValueError as error: return error
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         results = pool.map(attempt, paths)
         bar = tqdm(results, total=len(paths), desc="reading", disable=not progress)
         for i, result in enumerate(bar):

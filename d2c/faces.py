@@ -66,7 +66,7 @@ def celeba(
     download: bool = False,    # fetch what is not there (torchvision needs gdown for it)
     progress: bool = True,     # show a bar
     skip_broken: bool = False, # leave out what cannot be read, with a warning
-    workers: int | None = None, # threads that read; None: as many as are useful
+    workers: int | None = None, # threads that read; None: one a core
 ) -> Images: # x (N, 3, size, size); y 0 or 1 for an attribute, one number a person
     """CelebA's aligned faces, the middle 178 × 178 of each.
 

@@ -17,7 +17,7 @@ from d2c.schedule import linear
 from d2c.training import ema_rule, rate, train
 from d2c.unet import UNet
 
-STEPS, ROUNDS, BATCH, WIDTH = 6, 9, 16, 32
+STEPS, ROUNDS, BATCH, WIDTH = 6, 7, 16, 32
 g = torch.Generator().manual_seed(0)
 data = Images(torch.randint(256, (1000, 3, 64, 64), dtype=torch.uint8, generator=g), torch.zeros(1000, dtype=torch.long), [])
 sched = linear()
