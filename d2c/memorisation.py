@@ -24,6 +24,7 @@ def picture_weights(
     distance = torch.cdist(xt.flatten(1), abar**0.5*x.flatten(1))
     return (-distance**2/(2*(1 - abar))).softmax(1)
 
+# %% ../nbs/memorisation.ipynb #dd70f279
 #| eq: eq-memorisation-ideal
 def ideal(
     sched: Schedule,
