@@ -354,7 +354,7 @@ def celeba64(
 
 # %% ../nbs/unet.ipynb #ddbaa71f
 def recomputing(
-    model: nn.Module, # made of `Block`s; changed
+    model: nn.Module, # with layers of class `Block`; changed
 ) -> nn.Module:       # the same
     "Let the blocks compute twice in training what they would otherwise keep."
     for layer in model.modules():
