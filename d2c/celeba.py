@@ -30,7 +30,7 @@ def faces_network(
     Raises ValueError for other sizes.
     """
     if size not in MULTS:
-        raise ValueError(f"There are networks for the sizes {', '.join(map(str, MULTS))}, "
+        raise ValueError(f"There are networks for {', '.join(map(str, MULTS))} pixels, "
                          f"not {size}.")
     return build(size=size, width=width, mults=MULTS[size], groups=min(32, width),
                  attention=(min(16, size),))
@@ -45,7 +45,7 @@ OPTIONS = (
     ("resume", bool, False, "go on with the run of this name"),
     ("seed", int, 0, "of everything random"),
     ("gpu_id", int, None, "the GPU to use, from 0; −1: none, the processor"),
-    ("image_size", int, 64, "side of the pictures, pixels: " + ", ".join(map(str, MULTS))),
+    ("image_size", int, 64, "side of the pictures: " + ", ".join(map(str, MULTS))),
     ("timesteps", int, 1000, "T, steps of the schedule"),
     ("beta_start", float, 1e-4, "β at t = 1"),
     ("beta_end", float, .02, "β at t = T"),
@@ -57,7 +57,7 @@ OPTIONS = (
     ("mixed_precision", ("no", "fp16", "bf16"), "no", "of the network's arithmetic"),
     ("train_subset_size", int, None, "train on the first so many pictures"),
     ("val_subset_size", int, 500, "validate on the first so many pictures"),
-    ("eval_every_n_epochs", int, 1, "validate, draw samples and save each so many epochs"),
+    ("eval_every_n_epochs", int, 1, "validate, draw and save each so many epochs"),
     ("log_interval", int, 10, "steps from one entry of the log to the next"),
     ("num_val_samples_to_generate", int, 40, "samples to draw each time"),
     ("val_sample_grid_size", int, 10, "samples in a row of their picture"),
@@ -76,16 +76,17 @@ def choose_gpu(
                          "leave --gpu_id out.")
     if gpu_id == -1: os.environ["ACCELERATE_USE_CPU"] = "true"
     elif 0 <= gpu_id < (there := torch.cuda.device_count()):
-        seen = os.environ.get("CUDA_VISIBLE_DEVICES")       # its numbers count within these
-        os.environ["CUDA_VISIBLE_DEVICES"] = seen.split(",")[gpu_id] if seen else str(gpu_id)
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")     # it counts within these
+        chosen = seen.split(",")[gpu_id] if seen else str(gpu_id)
+        os.environ["CUDA_VISIBLE_DEVICES"] = chosen
     else: raise ValueError(f"There is no GPU {gpu_id}; {there} can be seen here.")
 
 def run(
     given: argparse.Namespace, # what the program was told
 ) -> TrainResult:
     "Train as the command line says."
-    for name in ("epochs", "batch_size", "eval_every_n_epochs", "val_subset_size", "width",
-                 "num_val_samples_to_generate", "val_sample_grid_size", "num_workers",
+    for name in ("epochs", "batch_size", "eval_every_n_epochs", "val_subset_size",
+                 "width", "num_val_samples_to_generate", "val_sample_grid_size", "num_workers",
                  "train_subset_size", "log_interval"):
         if (value := getattr(given, name)) is not None and value < 1:
             raise ValueError(f"--{name} must be at least 1, not {value}.")
@@ -110,9 +111,10 @@ def run(
     told = {k: v for k, v in vars(given).items() if k not in ("run", "resume")}
     steps = math.ceil(given.epochs*len(fit.x)/batch)
     return experiment(
-        folder, told, model, sched, fit, valid, steps, "eps", dict(models=given.model_dir and Path(given.model_dir), n=len(valid.x),
-                    shown=given.num_val_samples_to_generate,
-                    nrow=given.val_sample_grid_size),
+        folder, told, model, sched, fit, valid, steps, "eps",
+        dict(models=given.model_dir and Path(given.model_dir), n=len(valid.x),
+             shown=given.num_val_samples_to_generate,
+             nrow=given.val_sample_grid_size),
         mirror=True, channels_last=not given.use_diffusers_model,
         batch_size=given.batch_size, lr=given.lr, warmup=min(500, 1 + steps//10),
         ema_decay=.9999, mixed_precision=given.mixed_precision, seed=given.seed,

@@ -186,15 +186,16 @@ def experiment(
     """
     best = (kept.get("models") or folder)/"best.safetensors"
     if best.exists() and not checkpoints(folder):
-        raise ValueError(f"{best} is of an earlier run, of which there is no checkpoint to go "
-                         "on from; move it, or give this run another name.")
+        raise ValueError(f"{best} is of an earlier run, of which there is no checkpoint "
+                         "to go on from; move it, or give this run another name.")
     on_save = keeper(folder, sched, valid, predicts, **kept)
     def keep(average, k):
         if not (folder/"config.yaml").exists():
             text = yaml.safe_dump(told, allow_unicode=True)
             write_whole(folder/"config.yaml", text.encode())
         on_save(average, k)
-    result = train(model, sched, fit, steps, predicts, folder=folder, on_save=keep, **options)
+    result = train(model, sched, fit, steps, predicts, folder=folder, on_save=keep,
+                   **options)
     if PartialState().is_main_process:
         losses(folder)
         print(f"The best network is {best}; d2c sample {best} draws from it.")
@@ -405,7 +406,8 @@ def program() -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=text, description=text)
         one.set_defaults(run=run)
         one.add_argument(what, help=about)
-        if run is run_evaluation: one.add_argument("data", help="what it learnt from: " + pictures)
+        if run is run_evaluation:
+            one.add_argument("data", help="what it learnt from: " + pictures)
         add_options(one, options)
     add_commands(commands)
     return parser

@@ -61,7 +61,8 @@ def remembered(
 ) -> Report:             # "real" is for the pictures set aside
     "How near samples are to the training pictures, and how many are copies."
     def mean(a): return a.float().mean().item()
-    def score(a, real): return Score(mean(a), 1.96*bootstrap(mean, a, seed=seed), mean(real))
+    def score(a, real):
+        return Score(mean(a), 1.96*bootstrap(mean, a, seed=seed), mean(real))
     near, real = (neighbours(v, train, 2)[0] for v in (x, aside))
     levels = 127.5/train[0].numel()**0.5
     return Report({
