@@ -53,6 +53,7 @@ def nearer(
                          f"and they are {len(aside)} and {len(train)}.")
     return neighbours(x, train, 1)[0][:, 0] < neighbours(x, aside, 1)[0][:, 0]
 
+# %% ../nbs/memorisation.ipynb #bcb1377d
 def remembered(
     x: torch.Tensor,     # samples, uint8, or floats in [−1, 1], (N, C, H, W)
     train: torch.Tensor, # what the model learnt from, likewise, (M, C, H, W)
