@@ -94,7 +94,7 @@ def test_wheel_carries_the_digits(bare_python):
 
 def test_wheel_carries_the_weights(bare_python):
     code = "from d2c.pretrained import load, shipped; print([load(name).model.training for name in shipped()])"
-    assert run(bare_python, code).strip() == str([False]*4)
+    assert run(bare_python, code).strip() == str([False]*5)
 
 
 def test_wheel_brings_the_command(bare_python):
