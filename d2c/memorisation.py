@@ -6,7 +6,6 @@ __all__ = ['picture_weights', 'ideal', 'nearer', 'remembered']
 # %% ../nbs/memorisation.ipynb #49f22315
 from collections.abc import Callable
 import torch
-from .data import normalise
 from .forward import eps_from_x0
 from .metrics import Report, Score, bootstrap, neighbours
 from .schedule import Schedule
