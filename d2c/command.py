@@ -258,7 +258,8 @@ def run_sampling(given: argparse.Namespace) -> None:
     y = which[torch.arange(given.n)%len(which)] if K else None
     guidance = {} if given.scale == 1 else {"scale": given.scale}
     x = draw(loaded, given.n, y, given.steps, given.eta, seed=given.seed,
-             batch_size=given.batch_size, progress=True, **guidance)
+             batch_size=given.batch_size, progress=True,
+             mixed_precision=given.mixed_precision, **guidance)
     write_grid(given.out, x)
     if given.each:
         for i, one in enumerate(x):
@@ -291,7 +292,8 @@ def run_evaluation(given: argparse.Namespace) -> None:
     asked = fit.y[torch.randint(len(fit.y), (given.n,), generator=keyed(given.seed, 1))]
     guidance = {} if given.scale == 1 else {"scale": given.scale}
     x = draw(loaded, given.n, asked if K else None, given.steps, given.eta,
-             seed=given.seed, batch_size=given.batch_size, progress=True, **guidance)
+             seed=given.seed, batch_size=given.batch_size, progress=True,
+             mixed_precision=given.mixed_precision, **guidance)
     if given.data == "mnist":
         judge = load_shipped("mnist-classifier").model
         print(evaluate(judge, x, asked if K else None))
@@ -346,7 +348,8 @@ TRAIN = DATA + (
     ("ema-decay", float, .999, "of the weights' average"),
     ("clip", float, 1., "largest norm of the gradient"),
     ("accumulate", int, 1, "batches a step"),
-    ("mixed-precision", ("no", "bf16", "fp16"), "no", "of the network's arithmetic"),
+    ("mixed-precision", ("auto", "no", "bf16", "fp16"), "auto",
+     "of the network's arithmetic; auto: what is fast here"),
     ("compile", bool, False, "let torch.compile translate the network first"),
     ("recompute", bool, False, "save memory: compute again what the gradient needs"),
     ("seed", int, 0, "of everything random"),
@@ -362,6 +365,8 @@ SAMPLE = (
     ("scale", float, 1., "of guidance; 1: none"),
     ("seed", int, 0, "of the noise"),
     ("batch-size", int, 250, "at a time; another one gives other samples"),
+    ("mixed-precision", ("auto", "no", "bf16"), "auto",
+     "of the network's arithmetic; auto: what is fast here"),
     ("out", str, "samples.png", "the picture of all"),
     ("each", str, None, "a folder that gets each sample as a file too"))
 
@@ -372,7 +377,7 @@ EVALUATE = (
     ("skip-broken", bool, False, "leave out pictures that cannot be read, and name them"),
     ("inception", str, None, "the file with Inception's weights, for its distance"),
     ("n", int, 500, "how many samples"), *[o for o in SAMPLE if o[0] in (
-        "steps", "eta", "scale", "seed", "batch-size")])
+        "steps", "eta", "scale", "seed", "batch-size", "mixed-precision")])
 
 def add_options(
     one: argparse.ArgumentParser,

@@ -23,7 +23,7 @@ from .memorisation import remembered
 from .metrics import Report, evaluate
 from .pretrained import RECIPES, card, load, sha256, shipped, weights_folder
 from .schedule import Schedule, spaced
-from .training import Loaded, read_checkpoint, save, write_whole
+from .training import Loaded, precision_here, read_checkpoint, save, write_whole
 
 # %% ../nbs/numbers.ipynb #62edcd90
 def guided(
@@ -59,6 +59,7 @@ def draw(
     batch_size: int = 250,         # at a time; other sizes give other samples
     folder: str | Path | None = None, # keeps finished batches; found there, not drawn
     progress: bool = False,        # show a bar
+    mixed_precision: str = "auto", # or "no", "bf16"; auto: what is fast here
     **guidance,                    # of `guided`: scale, classifier, interval
 ) -> torch.Tensor:                 # bytes, (n, C, H, W)
     """Draw samples by DDPM or DDIM.
@@ -72,6 +73,8 @@ def draw(
     model, size = loaded.model, loaded.model.config["size"]
     times, out = spaced(loaded.sched.T, steps, spacing), []
     device = next(model.parameters()).device.type
+    short = mixed_precision == "bf16" or (
+        mixed_precision == "auto" and precision_here(model, device) == "bf16")
     for start in tqdm(range(0, n, batch_size), unit="batch", disable=not progress):
         g, stop = keyed(seed, start), min(start + batch_size, n)
         kept = folder and Path(folder)/f"{start:06d}-{stop:06d}.safetensors"
@@ -83,7 +86,7 @@ def draw(
                      else guided(loaded, y[start:stop].to(device), **guidance))
         noise = torch.Generator(device).manual_seed(keyed(seed, start, 1).initial_seed())
         common = eps_model, loaded.sched, xT, times
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=short):
             x = sample(ddpm_steps(*common, var, clip, noise) if eta is None
                        else ddim_steps(*common, eta, clip, noise))
         out.append(to_bytes(x.float().cpu()))

@@ -2,12 +2,13 @@
 
 # %% auto #0
 __all__ = ['BINS', 'COLUMNS', 'simple_loss', 'loss_at', 'stratified_times', 'time_factor', 'loss_by_time', 'ema_decay',
-           'ema_rule', 'rate', 'write_whole', 'write_checkpoint', 'checkpoints', 'read_checkpoint', 'together',
-           'whole_steps', 'digest', 'as_csv', 'TrainResult', 'fit', 'train', 'Loaded', 'save', 'load']
+           'ema_rule', 'rate', 'bf16_pays', 'precision_here', 'write_whole', 'write_checkpoint', 'checkpoints',
+           'read_checkpoint', 'together', 'whole_steps', 'digest', 'as_csv', 'TrainResult', 'fit', 'train', 'Loaded',
+           'save', 'load']
 
 # %% ../nbs/training.ipynb #7d51e20b
-import contextlib, csv, errno, hashlib, importlib.util, io, itertools, json, math, os, signal
-import threading, warnings, zipfile
+import contextlib, csv, errno, functools, hashlib, importlib.util, io, itertools, json
+import math, os, signal, threading, time, warnings, zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +17,9 @@ import safetensors
 import safetensors.torch
 import torch
 import torch.nn as nn
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 from .data import Images, batches, indices, keyed, mirrored, normalise
@@ -142,6 +144,36 @@ def rate(
     if k < warmup: return (k + 1)/warmup
     return 0.5*(1 + math.cos(math.pi*(k - warmup)/max(1, n - warmup)))
 
+# %% ../nbs/training.ipynb #da3f7fe3
+@functools.cache
+def bf16_pays(
+    device: str, # "cpu", "cuda" and so on
+) -> bool:
+    "Whether a convolution and its gradient are faster in bf16 than in float32, measured."
+    if device not in ("cpu", "cuda"): return False    # elsewhere autocast may lack it
+    last = dict(device=device, memory_format=torch.channels_last)
+    x, w = torch.ones(32, 32, 14, 14).to(**last), torch.ones(32, 32, 3, 3).to(**last)
+    w.requires_grad_()
+
+    def seconds(bf16):
+        start = time.perf_counter()
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            y = nn.functional.conv2d(x if bf16 else x.contiguous(), w, padding=1)
+        torch.autograd.grad(y.float().sum(), w)[0].sum().item()    # waits for the device
+        return time.perf_counter() - start
+    _, *rounds = [(seconds(True), seconds(False)) for _ in range(6)]
+    short, long = map(min, zip(*rounds))
+    return short < long
+
+def precision_here(
+    model: nn.Module, # the network
+    device: str | None = None, # None: the one that accelerate chooses
+) -> str:             # "bf16" or "no"
+    "The faster precision for a network of convolutions, the same in all processes."
+    device = device or PartialState().device.type
+    drawn = any(isinstance(layer, nn.Conv2d) for layer in model.modules())
+    return broadcast_object_list(["bf16" if drawn and bf16_pays(device) else "no"])[0]
+
 # %% ../nbs/training.ipynb #274a2abc
 def write_whole(
     path: str | Path, # missing folders are made
@@ -197,7 +229,7 @@ def read_checkpoint(
                           stacklevel=3)
             continue
         for name, value in settings.items():
-            if state["settings"].get(name) != value:
+            if value != "auto" and state["settings"].get(name) != value:
                 raise ValueError(
                     f"The run in {folder} has {name} = {state['settings'].get(name)} "
                     f"and not {value}; take it up with its own settings, "
@@ -272,9 +304,9 @@ def fit(
     ema_decay: float = 0.999,    # decay of the weights' average in the long run
     clip: float = 1.,            # largest norm of the gradient
     accumulate: int = 1,         # batches to a step
-    mixed_precision: str = "no", # "no", "bf16" or "fp16"
+    mixed_precision: str = "auto", # or "no", "bf16", "fp16"; auto: what is fast here
     compile: bool = False,       # let torch.compile translate the network first
-    channels_last: bool = True,  # keep pictures with the channels of a pixel side by side
+    channels_last: bool | None = None, # the channels of a pixel side by side; None: auto
     seed: int = 0,               # of everything random; also seeds torch's own generator
     T: int = 1,                  # the largest time, for the log
     folder: str | Path | None = None, # for checkpoint and log; a run found there goes on
@@ -296,7 +328,8 @@ def fit(
     settings = dict(
         settings or {}, steps=steps, batch_size=batch_size, lr=lr, warmup=warmup,
         ema_decay=ema_decay, clip=clip, accumulate=accumulate, seed=seed,
-        mixed_precision=mixed_precision, examples=len(images.x))
+        mixed_precision=mixed_precision, examples=len(images.x),
+        processes=PartialState().num_processes)
     if min(steps, accumulate, save_every, keep_last, log_every) < 1:
         raise ValueError("steps, accumulate, save_every, keep_last and log_every must be "
                          "at least 1.")
@@ -304,15 +337,20 @@ def fit(
         raise ValueError("TensorBoard needs a folder to write to, and the package that "
                          "`pip install 'd2c[log]'` brings.")
     if folder: Path(folder).mkdir(parents=True, exist_ok=True)
+    state = read_checkpoint(folder, settings) if folder else None
+    if mixed_precision == "auto":
+        mixed_precision = (state["settings"]["mixed_precision"] if state
+                           else precision_here(model))
+    settings["mixed_precision"] = mixed_precision
     AcceleratorState._reset_state()    # it remembers the precision of an earlier run
     accelerator = Accelerator(
         mixed_precision=mixed_precision, gradient_accumulation_steps=accumulate,
         log_with="tensorboard" if tensorboard else None, project_dir=folder)
     device, main = accelerator.device, accelerator.is_main_process
     rank, world = accelerator.process_index, accelerator.num_processes
-    settings["processes"] = world
     if tensorboard: accelerator.init_trackers("tensorboard")
 
+    if channels_last is None: channels_last = mixed_precision != "no"
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model.to(device, memory_format=layout).train()
     ema = AveragedModel(model, multi_avg_fn=ema_rule(ema_decay)).eval()
@@ -324,7 +362,7 @@ def fit(
     if accelerator.scaler is not None: parts["scaler"] = accelerator.scaler
 
     k, rows, recent = 0, [], []
-    if folder and (state := read_checkpoint(folder, settings)):
+    if state:
         try:
             for name, part in parts.items(): part.load_state_dict(state[name])
             k, rows = state["k"], state["rows"].tolist()
@@ -400,7 +438,8 @@ def fit(
     accelerator.unwrap_model(net, keep_fp32_wrapper=False, keep_torch_compile=False)
     model.eval()
     table = np.array(rows).reshape(-1, len(COLUMNS))
-    return TrainResult(ema.module.requires_grad_(False),
+    average = ema.module.requires_grad_(False).to(memory_format=torch.channels_last)
+    return TrainResult(average,
                        dict(zip(COLUMNS, table[:, :4].T), by_time=table[:, 4:]))
 
 # %% ../nbs/training.ipynb #8c950175
@@ -516,7 +555,8 @@ def load(
         model.load_state_dict(tensors)
         abar = about["abar"]
         sched = abar and Schedule(torch.tensor(abar, dtype=torch.float64))
-        return Loaded(model.eval(), sched, about["predicts"])
+        model.eval().to(memory_format=torch.channels_last)
+        return Loaded(model, sched, about["predicts"])
     except (TypeError, KeyError, ValueError, ArithmeticError, RuntimeError):
         raise ValueError(f"{path} holds another network than it says; it was changed, "
                          "or written by another version of d2c.") from None
