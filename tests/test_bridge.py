@@ -1,5 +1,6 @@
 """The bridge between nbdev's notebooks and Jupyter Book, on small books of its own."""
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -161,6 +162,7 @@ def page(folder, name):
 def test_page_shows_neither_directives_nor_hidden_cells(small_book):
     folder, result = small_book
     assert result.returncode == 0, result.stderr
+    assert "running 2 of 2 chapters" in result.stdout and "Executing notebook" not in result.stdout
     html = page(folder, "nbs/early")
     assert "shown" in html and "Folded" in html
     assert not any(word in html for word in ("#|", "secret", "nbdev_export", "default_exp", "# d2c "))
@@ -196,7 +198,7 @@ def test_only_changed_chapters_run_again(small_book):
     module = folder / "d2c" / "early.py"
     module.write_text(module.read_text() + "\n# changed\n")
     log = build(folder).stdout
-    assert "early.ipynb: Using cached notebook" in log and "late.ipynb: Executing notebook" in log, log
+    assert "running 1 of 2 chapters" in log and re.search(r"^  late +[0-9.]+ s$", log, re.M) and "  early" not in log, log
 
 
 def test_failing_cell_fails_the_build_every_time_with_its_place(small_book):
@@ -206,6 +208,26 @@ def test_failing_cell_fails_the_build_every_time_with_its_place(small_book):
         result = build(folder)
         assert result.returncode and "broken on purpose" in result.stderr
         assert "nbs/late.ipynb, cell 2 (`raise RuntimeError('broken on purpose')`)" in result.stderr.splitlines()[-1]
+        assert "running 1 of 2 chapters" in result.stdout
+
+
+def test_chapters_that_ran_beside_a_failing_one_are_kept(small_book):
+    folder, _ = small_book
+    write_notebook(folder / "nbs" / "early.ipynb", EQUATION, "#| default_exp early", CODE, CHECK, "import time; time.sleep(3)")
+    write_notebook(folder / "nbs" / "late.ipynb", "# Late", "raise RuntimeError('broken on purpose')")
+    first, second = build(folder), build(folder)
+    assert first.returncode and "running 2 of 2" in first.stdout and re.search("^  late +failed", first.stdout, re.M)
+    assert second.returncode and "running 1 of 2" in second.stdout and "  early" not in second.stdout
+
+
+def test_slow_chapters_run_first_and_alone_with_all_cores(small_book):
+    folder, _ = small_book
+    note = "import os, time; print(os.environ['OMP_NUM_THREADS']); open('../order', 'a').write('{} ')"
+    write_notebook(folder / "nbs" / "early.ipynb", EQUATION, "#| default_exp early", CODE, CHECK, note.format("early") + "\n" + "#"*999)
+    write_notebook(folder / "nbs" / "late.ipynb", "# Late\n\nText.", "#| slow\ntime = None", note.format("late"))
+    assert build(folder).returncode == 0 and (folder / "order").read_text() == "late early "
+    cores = lambda name: re.search(r'<span></span>(\d+)\n', page(folder, name))[1]
+    assert (cores("nbs/early"), cores("nbs/late")) == ("1", str(os.cpu_count()))
 
 
 def test_broken_reference_fails_the_build_every_time(small_book):

@@ -4,7 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from d2cbook import read_cells
+from chapters import Failed
 from jupyter_book.sphinx import build_sphinx
 from sphinx.errors import SphinxError
 
@@ -15,19 +15,13 @@ BUILD = Path("_build")
 def reason(result):
     if isinstance(result, KeyboardInterrupt):
         return "interrupted; run it again, finished chapters are kept"
+    if isinstance(result, Failed):
+        return f"{result.place} failed; its traceback stands above"
     if isinstance(result, Exception):
         if type(result).__name__ == "ExecutionError":
-            return f"{failed_cell(result)} failed; its traceback stands above"
+            return f"a cell of {os.path.relpath(str(result))} failed; its traceback stands above"
         return "see the message above" if isinstance(result, SphinxError) else f"{type(result).__name__}: {result}"
     return "each WARNING above counts as a fault"
-
-
-def failed_cell(error):
-    "The place of the cell that an ExecutionError's cause quotes."
-    path = Path(os.path.relpath(str(error)))
-    quoted = str(error.__cause__).split("-" * 18 + "\n")[1].strip()
-    cells = read_cells(path.read_text(encoding="utf-8"), path.stem, path.as_posix())
-    return next((cell.where for cell in cells if cell.code.strip() == quoted), f"a cell of {path}")
 
 
 PROFILE = """\

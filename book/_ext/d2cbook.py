@@ -25,6 +25,8 @@ from sphinx.errors import SphinxError
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
+from chapters import Chapter, run_ahead
+
 PACKAGE = "d2c"
 DATA = {"d2c.data": "d2c/datasets", "d2c.pretrained": "d2c/weights", "d2c.numbers": "book/measured"}  # module -> folder that it reads
 
@@ -335,6 +337,9 @@ def survey(app, env, docnames):
     for docname in sorted(env.found_docs):
         app.d2c.add_page(docname, Path(env.doc2path(docname)))
     fail(app.d2c.check())
+    chapters = [Chapter(Path(env.doc2path(docname)), cells, render(Path(env.doc2path(docname)).read_text(encoding="utf-8"), cells, app.d2c.root))
+                for docname, cells in app.d2c.notebooks.items()]
+    run_ahead(chapters, app.config.nb_execution_cache_path)
 
 
 def collect_formulas(app, doctree):
