@@ -105,10 +105,11 @@ def mean_shift_steps(
     check_start(xT, generator)
     if not callable(scale): scale_at(scale, 0)
     pairs = strides(sched, times)
-    variances = reverse_var(sched, *torch.tensor(pairs).T, var).tolist()
+    variances = reverse_var(sched, *torch.tensor(pairs).T, var)
+    widths = zip(variances.tolist(), (variances**0.5).tolist())
 
     def run(x):
-        for (t, s), sigma2 in zip(pairs, variances):
+        for (t, s), (sigma2, sigma) in zip(pairs, widths):
             with torch.no_grad():
                 x0 = x0_from_eps(sched, x, t, eps_model(x, t))
                 if clip: x0 = x0.clamp(-1, 1)
@@ -116,7 +117,7 @@ def mean_shift_steps(
                 gamma = scale_at(scale, t, len(x))
                 if sigma2 > 0 and (torch.is_tensor(gamma) or gamma != 0):
                     mean = mean + like(gamma, x)*sigma2*gradient(log_prob, x, t)
-                if s > 0: mean = mean.add_(normal(x, generator), alpha=sigma2**0.5)
+                if s > 0: mean = mean.add_(normal(x, generator), alpha=sigma)
             x = mean
             yield Step(t, s, x, x0)
     return run(xT)

@@ -260,6 +260,7 @@ def make(
         command=f"d2c weights {name}", seed=settings["seed"], commit=commit,
         images=settings["steps"]*settings["batch_size"]*settings["accumulate"]
                *settings["processes"], measured=None, minutes=round(minutes, 1),
+        mixed_precision=settings["mixed_precision"],
         torch=torch.__version__, hardware=machine(), licence="MIT, as the library's")
 
 def add_commands(

@@ -63,21 +63,21 @@ def mnist_classifier(folder: Path, **options) -> TrainResult:
     torch.manual_seed(0)
     return train_classifier(
         Classifier(), mnist(), steps=5000, augment=jitter, batch_size=128, lr=3e-3,
-        mixed_precision="bf16", folder=folder, **options)
+        folder=folder, **options)
 
 def mnist_noisy_classifier(folder: Path, **options) -> TrainResult:
     "A classifier of x_t at every t of the cosine schedule."
     torch.manual_seed(0)
     return train_classifier(
         Classifier(), mnist(), steps=2000, sched=cosine(1000), batch_size=128, lr=3e-3,
-        mixed_precision="bf16", folder=folder, **options)
+        folder=folder, **options)
 
 def mnist_cond(folder: Path, **options) -> TrainResult:
     "The digits network, told the class, or in 15 % of cases not."
     torch.manual_seed(0)
     return train(
         digits(), cosine(1000), mnist(), steps=15_000, predicts="v", label_dropout=.15,
-        batch_size=128, lr=2e-3, mixed_precision="bf16", folder=folder, **options)
+        batch_size=128, lr=2e-3, folder=folder, **options)
 
 # %% ../nbs/pretrained.ipynb #d928a2b1
 #| eq: eq-pretrained-null
@@ -96,8 +96,7 @@ def mnist_uncond(folder: Path, **options) -> TrainResult:
     "The network without classes, from `mnist-cond` on."
     return train(
         without_classes(load("mnist-cond").model), cosine(1000), mnist(), steps=15_000,
-        predicts="v", batch_size=128, lr=2e-3, mixed_precision="bf16", folder=folder,
-        **options)
+        predicts="v", batch_size=128, lr=2e-3, folder=folder, **options)
 
 def orl_faces(folder: Path, **options) -> TrainResult:
     "A network of faces, told whether they wear glasses, or in 15 % of cases not."
@@ -106,7 +105,7 @@ def orl_faces(folder: Path, **options) -> TrainResult:
     return train(
         model, shifted(cosine(1000), 2), orl(64, range(1, 35), "glasses"), steps=12_000,
         predicts="v", label_dropout=.15, mirror=True, batch_size=32, lr=1e-3,
-        mixed_precision="bf16", folder=folder, **{"save_every": 1000, **options})
+        folder=folder, **{"save_every": 1000, **options})
 
 DIGITS = "MNIST, the 60,000 training digits (LeCun, Cortes, Burges; CC BY-SA 3.0)"
 FACES = ("the ORL photographs of people 1 to 34 (AT&T Laboratories Cambridge; "

@@ -48,7 +48,7 @@ def of_digits(*sizes):
     for n in map(int, sizes or SIZES):
         fit, aside = (Images(data.x[i], data.y[i], data.classes) for i in (order[:n], order[n:2*n]))
         torch.manual_seed(0)
-        result = train(digits(None), cosine(1000), fit, STEPS, "v", batch_size=64, lr=1e-3, mixed_precision="bf16",
+        result = train(digits(None), cosine(1000), fit, STEPS, "v", batch_size=64, lr=1e-3,
                        folder=Path("runs")/f"memorisation-{n}", progress=False)
         if len(result.log["step"]) < STEPS: sys.exit("Interrupted; the same command goes on.")
         new = dict(n=n, pictures=64*STEPS) | row(Loaded(result.model, cosine(1000), "v"), fit, aside, fit.x, 500)
