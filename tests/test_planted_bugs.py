@@ -1,9 +1,10 @@
 """Every bug of `planted_bugs.py`, planted into its chapter, must be caught by one of the chapter's own checks.
 
 A chapter is run cell by cell in one process. At a cell that has bugs the process forks, once a bug; the child runs the
-wrong cell and all cells after it, and reports where it failed. The parent goes on with the right one.
+wrong cell and, of those after it, the checks that can see the bug with what they need, and reports where it failed. The
+parent goes on with the right one. What can see a bug follows from the names that cells use and set.
 """
-import concurrent.futures, json, os, subprocess, sys
+import ast, concurrent.futures, json, os, re, subprocess, symtable, sys
 from pathlib import Path
 import pytest
 from planted_bugs import BUGS
@@ -55,6 +56,53 @@ def fork(work):
     return text
 
 
+def flow(source):
+    "Of each statement of a cell: names that it uses, names that it sets, methods and fields that it asks for."
+    for node in ast.parse(source).body:
+        text = ast.get_source_segment(source, node) if not getattr(node, "decorator_list", []) else ast.unparse(node)
+        tables, used, bound = [symtable.symtable(text, "cell", "exec")], set(), set()
+        for table in tables:
+            top = table is tables[0]
+            used |= {v.get_name() for v in table.get_symbols() if v.is_referenced() and (top or v.is_global())}
+            bound |= {v.get_name() for v in table.get_symbols() if top and (v.is_assigned() or v.is_imported())}
+            tables += table.get_children()
+        yield node, used, bound, {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+
+
+def checks(source):
+    return bool(re.search(r"\b(assert|test_fail|assert_close|check_\w+|verify_exercise|raises)\b", source))
+
+
+def seen(sources, start, right):
+    "Later cells with a check that what the text defines can reach, by way of the names that statements use and set."
+    line = sources[start][:sources[start].index(right) + len(right)].count("\n") + 1
+    touched, methods, chosen = set(), set(), set()
+    for node, used, bound, _ in flow(sources[start]):
+        if node.lineno <= line <= node.end_lineno or used & touched:
+            touched |= bound
+            if getattr(node, "decorator_list", []): methods |= bound
+    for i in range(start + 1, len(sources)):
+        reached = False
+        for _, used, bound, fields in flow(sources[i]):
+            if used & touched or fields & methods:
+                touched |= bound
+                reached = True
+            else: touched -= bound
+        if reached and checks(sources[i]): chosen.add(i)
+    return chosen
+
+
+def with_needs(sources, chosen):
+    "The chosen cells and those before them that set what they use."
+    needed, out = set(), []
+    for i in range(len(sources) - 1, -1, -1):
+        statements = list(flow(sources[i]))
+        if i in chosen or any(bound & needed for _, _, bound, _ in statements):
+            out.append(i)
+            for _, used, bound, _ in reversed(statements): needed = needed - bound | used
+    return sorted(out)
+
+
 def plant(chapter):
     "The fate of each of a chapter's bugs, in their order."
     import matplotlib
@@ -63,11 +111,14 @@ def plant(chapter):
     torch.set_num_threads(1)
     sources, namespace, fates = cells(chapter), {"__name__": "__main__"}, {}
     homes = [home(chapter, right) for right, _ in BUGS[chapter]]
-    for i, source in enumerate(sources):
+    later = [with_needs(sources, seen(sources, i, right)) for i, (right, _) in zip(homes, BUGS[chapter])]
+    for i in with_needs(sources, {*homes}.union(*later)):
         for n, (right, wrong) in enumerate(BUGS[chapter]):
-            if homes[n] == i: fates[n] = fork(lambda: fate([source.replace(right, wrong), *sources[i + 1:]], namespace))
+            if homes[n] == i:
+                wrong = sources[i].replace(right, wrong)
+                fates[n] = fork(lambda: fate([wrong, *(sources[k] for k in later[n] if k > i)], namespace))
         if i == max(homes): break
-        run(source, namespace)
+        run(sources[i], namespace)
     return [fates[n] for n in range(len(homes))]
 
 
