@@ -237,7 +237,7 @@ def digest(
 ) -> str | None:            # twelve digits
     "A short name for the values of a table, other for other values."
     if v is None: return None
-    return hashlib.sha256(v.double().cpu().numpy().tobytes()).hexdigest()[:12]
+    return hashlib.sha256(v.cpu().double().numpy().tobytes()).hexdigest()[:12]
 
 # %% ../nbs/training.ipynb #2b2e1945
 BINS = 10   # parts of 1 … T in the log
@@ -317,7 +317,8 @@ def fit(
     model.to(device, memory_format=layout).train()
     ema = AveragedModel(model, multi_avg_fn=ema_rule(ema_decay)).eval()
     ema.update_parameters(model)
-    opt = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
+    fused = device.type in ("cpu", "cuda") or None            # else as torch chooses
+    opt = torch.optim.Adam(model.parameters(), lr=lr, fused=fused)
     plan = torch.optim.lr_scheduler.LambdaLR(opt, lambda k: rate(k, steps, warmup))
     parts = {"model": model, "ema": ema, "opt": opt, "plan": plan}
     net, adam = accelerator.prepare(torch.compile(model) if compile else model, opt)
@@ -446,6 +447,11 @@ class Loaded(NamedTuple):
     model: nn.Module       # on the CPU, ready to evaluate
     sched: Schedule | None # what it was trained with; None if the file does not say
     predicts: str          # what it outputs: "eps", "x0" or "v"
+
+    @property
+    def device(self) -> torch.device:
+        "Where the network is."
+        return next(self.model.parameters()).device
 
     def eps_model(
         self,
