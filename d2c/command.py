@@ -236,7 +236,10 @@ def write_grid(
 def weights(
     name: str, # a .safetensors file, or what ships with the library
 ) -> Loaded:
-    "A network to draw with. Raises ValueError or FileNotFoundError for what is none."
+    """A network to draw with, on the device that accelerate finds.
+
+    Raises ValueError or FileNotFoundError for what is none.
+    """
     loaded = (load_shipped(name) if name in shipped()
               else load(name, (UNet, DiffusersUNet)))
     if loaded.sched is None and name not in shipped():
@@ -244,6 +247,7 @@ def weights(
                          "save it with its schedule.")
     if not isinstance(loaded.model, (UNet, DiffusersUNet)):
         raise ValueError(f"{name} does not draw.")
+    loaded.model.to(PartialState().device)
     return loaded
 
 def run_sampling(given: argparse.Namespace) -> None:
@@ -285,15 +289,16 @@ def run_evaluation(given: argparse.Namespace) -> None:
     times = spaced(loaded.sched.T, min(10, loaded.sched.T))
     for name, part in (("learnt from", fit), ("set aside", valid)):
         some = torch.randperm(len(part.x), generator=keyed(given.seed))[:200]
-        loss = loss_at(loaded.model, loaded.sched, normalise(part.x[some]), times,
-                       part.y[some] if K else None, loaded.predicts, keyed(given.seed))
+        x0, y = (v[some].to(loaded.device) for v in (part.x, part.y))
+        loss = loss_at(loaded.model, loaded.sched, normalise(x0), times,
+                       y if K else None, loaded.predicts, keyed(given.seed))
         print(f"loss on pictures {name}: {loss.mean():.4f}")
     asked = fit.y[torch.randint(len(fit.y), (given.n,), generator=keyed(given.seed, 1))]
     guidance = {} if given.scale == 1 else {"scale": given.scale}
     x = draw(loaded, given.n, asked if K else None, given.steps, given.eta,
              seed=given.seed, batch_size=given.batch_size, progress=True, **guidance)
     if given.data == "mnist":
-        judge = load_shipped("mnist-classifier").model
+        judge = load_shipped("mnist-classifier").model.to(loaded.device)
         print(evaluate(judge, x, asked if K else None))
         return
     report = remembered(x, torch.cat([fit.x, fit.x.flip(-1)]), valid.x, given.seed)
@@ -361,7 +366,7 @@ SAMPLE = (
     ("classes", list, None, "numbers of those to draw, in turn; without it, all"),
     ("scale", float, 1., "of guidance; 1: none"),
     ("seed", int, 0, "of the noise"),
-    ("batch-size", int, 250, "at a time; another one gives other samples"),
+    ("batch-size", int, 250, "at a time; it changes the speed and nothing else"),
     ("out", str, "samples.png", "the picture of all"),
     ("each", str, None, "a folder that gets each sample as a file too"))
 
