@@ -13,7 +13,6 @@ import torch
 import torch.nn as nn
 import torchvision
 import yaml
-from accelerate import PartialState
 from matplotlib.figure import Figure
 from .data import Images, image_folder, keyed, mnist, normalise
 from .ddpm import sample_writer
@@ -24,7 +23,7 @@ from .numbers import add_commands, draw, run_command
 from .pretrained import load as load_shipped, shipped
 from .schedule import Schedule, cosine, linear, spaced
 from .training import (Loaded, TrainResult, checkpoints, load, loss_at, save,
-                          train, write_whole)
+                          this_process, train, write_whole)
 from .unet import UNet, recomputing
 
 # %% ../nbs/command.ipynb #e9f49566
@@ -196,7 +195,7 @@ def experiment(
         on_save(average, k)
     result = train(model, sched, fit, steps, predicts, folder=folder, on_save=keep,
                    **options)
-    if PartialState().is_main_process:
+    if this_process().is_main_process:
         losses(folder)
         print(f"The best network is {best}; d2c sample {best} draws from it.")
     return result
@@ -247,7 +246,7 @@ def weights(
                          "save it with its schedule.")
     if not isinstance(loaded.model, (UNet, DiffusersUNet)):
         raise ValueError(f"{name} does not draw.")
-    loaded.model.to(PartialState().device)
+    loaded.model.to(this_process().device)
     return loaded
 
 def run_sampling(given: argparse.Namespace) -> None:

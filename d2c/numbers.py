@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 import torch
 from tqdm import tqdm
-from accelerate import PartialState
 from safetensors.torch import load_file, save as to_safetensors
 from .data import keyed, mnist, normalise, to_bytes
 from .ddim import ddim_steps
@@ -24,7 +23,7 @@ from .memorisation import remembered
 from .metrics import Report, evaluate
 from .pretrained import RECIPES, card, load, sha256, shipped, weights_folder
 from .schedule import Schedule, spaced
-from .training import Loaded, read_checkpoint, save, write_whole
+from .training import Loaded, read_checkpoint, save, this_process, write_whole
 
 # %% ../nbs/numbers.ipynb #62edcd90
 def guided(
@@ -193,7 +192,7 @@ def measure(
     samples drawn with a break), "hardware" and "sha256", the weights' fingerprint.
     """
     loaded, about = load(name), card(name)
-    loaded.model.to(PartialState().device)
+    loaded.model.to(this_process().device)
     done = [row for row in about["measured"] or []
             if row["sha256"] == about["sha256"] and not again]
     for what, options in MEASUREMENTS[name]:
@@ -270,7 +269,7 @@ def add_commands(
     "Add `weights`, `measure` and `bits` to a command line."
     def bits(given):
         loaded = load(given.name)
-        loaded.model.to(PartialState().device)
+        loaded.model.to(this_process().device)
         for var in ("beta", "beta_tilde"):
             result = likelihood(loaded, var=var)
             print(f"{given.name}, {var}: {result['bits per dimension']:.4f} "

@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['BINS', 'COLUMNS', 'simple_loss', 'loss_at', 'stratified_times', 'time_factor', 'loss_by_time', 'ema_decay',
            'ema_rule', 'rate', 'write_whole', 'write_checkpoint', 'checkpoints', 'read_checkpoint', 'together',
-           'whole_steps', 'digest', 'as_csv', 'TrainResult', 'fit', 'train', 'Loaded', 'save', 'load']
+           'whole_steps', 'digest', 'as_csv', 'this_process', 'TrainResult', 'fit', 'train', 'Loaded', 'save', 'load']
 
 # %% ../nbs/training.ipynb #7d51e20b
 import contextlib, csv, errno, hashlib, importlib.util, io, itertools, json, math, os, signal
@@ -16,8 +16,9 @@ import safetensors
 import safetensors.torch
 import torch
 import torch.nn as nn
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
+from accelerate.utils import parse_flag_from_env
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 from .data import Images, batches, indices, keyed, mirrored, normalise
@@ -253,6 +254,14 @@ def as_csv(
     for step, *values in rows:
         write.writerow([int(step)] + ["" if math.isnan(v) else f"{v:.6g}" for v in values])
     return out.getvalue()
+
+# %% ../nbs/training.ipynb #3d8e6f50
+def this_process() -> PartialState:
+    """Its `device`, a GPU where there is one, and its place among the others of a run.
+
+    With ACCELERATE_USE_CPU=true in the environment it keeps to the processor.
+    """
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 # %% ../nbs/training.ipynb #dd3e472c
 class TrainResult(NamedTuple):

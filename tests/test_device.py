@@ -20,7 +20,7 @@ from d2c.guidance import class_log_prob, classifier_free_guidance, classifier_gu
 from d2c.memorisation import ideal
 from d2c.metrics import evaluate
 from d2c.schedule import cosine, like, spaced
-from d2c.training import load, loss_at, save, simple_loss, train
+from d2c.training import load, loss_at, save, simple_loss, this_process, train
 from d2c.unet import UNet
 
 
@@ -210,6 +210,15 @@ def test_training(tmp_path):
     for a, b in zip(result.model.parameters(), load(path).model.parameters()): assert torch.equal(a.cpu(), b)
     judge = Classifier(size=8, width=8, groups=4, mults=(1,), num_classes=3)
     assert len(train_classifier(judge, data(), 2, SCHED, batch_size=4, progress=False).log["loss"]) == 2
+
+
+def test_the_processor_if_asked(monkeypatch):
+    "With ACCELERATE_USE_CPU, as with --gpu_id -1, nothing goes to the device."
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    assert this_process().device.type == "cpu"
+    net = network()
+    train(net, SCHED, data(), 1, batch_size=4, progress=False)
+    assert {v.device.type for v in net.parameters()} == {"cpu"}
 
 
 def test_command_line(tmp_path, monkeypatch, capsys):
