@@ -2,7 +2,7 @@
 
 A stand-in is such a device: PyTorch believes in it, the values lie in ordinary memory, and it refuses float64 in any form.
 """
-import copy, math
+import contextlib, copy, math
 import pytest
 import torch
 from accelerate import PartialState
@@ -20,7 +20,7 @@ from d2c.guidance import class_log_prob, classifier_free_guidance, classifier_gu
 from d2c.memorisation import ideal
 from d2c.metrics import evaluate
 from d2c.schedule import cosine, like, spaced
-from d2c.training import load, loss_at, save, simple_loss, this_process, train
+from d2c.training import Loaded, load, loss_at, save, simple_loss, this_process, train
 from d2c.unet import UNet
 
 
@@ -202,6 +202,7 @@ def test_training(tmp_path):
     net = network()
     result = train(net, SCHED, data(), 2, "v", mirror=True, on_save=show, **plain)
     assert next(net.parameters()).device == DEVICE and len(result.log["loss"]) == 2 and (tmp_path/"samples-0000002.png").exists()
+    assert torch.load(tmp_path/"checkpoint-00000002.pt")["opt"]["param_groups"][0]["fused"] is None
     (tmp_path/"checkpoint-00000002.pt").unlink()
     again = train(network(), SCHED, data(), 2, "v", mirror=True, **plain)
     for a, b in zip(result.model.parameters(), again.model.parameters()): assert torch.equal(a, b)
@@ -238,6 +239,14 @@ def test_command_line(tmp_path, monkeypatch, capsys):
     d2c("sample", best, "--n", 3, "--steps", 2, "--eta", 0)
     d2c("evaluate", best, "some", "--n", 6, "--steps", 2)
     assert where == {DEVICE} and (tmp_path/"samples.png").exists() and "copies" in capsys.readouterr().out
+
+
+def test_samples_are_those_of_the_processor(monkeypatch):
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+    loaded, y = Loaded(network(), SCHED, "v"), torch.tensor([0, 1, 2, 1])
+    for how in (dict(), dict(eta=.5), dict(scale=2., eta=0.)):
+        here, there = (numbers.draw(loaded._replace(model=loaded.model.to(d)), 4, y, steps=3, **how).int() for d in ("cpu", DEVICE))
+        assert (here - there).abs().max() <= 1
 
 
 def test_numbers(monkeypatch):
