@@ -8,12 +8,11 @@ import argparse, importlib.util, math, os
 from pathlib import Path
 import torch
 import torch.nn as nn
-from accelerate import PartialState
 from .command import DiffusersUNet, add_options, experiment
 from .faces import celeba
 from .numbers import run_command
 from .schedule import linear
-from .training import TrainResult, checkpoints
+from .training import TrainResult, checkpoints, this_process
 from .unet import cifar10
 
 # %% ../nbs/celeba.ipynb #ac0eb20b
@@ -108,7 +107,7 @@ def run(
                download=given.download_data, workers=given.num_workers)
         for split, limit in (("train", given.train_subset_size),
                              ("valid", given.val_subset_size)))
-    batch = given.batch_size*PartialState().num_processes
+    batch = given.batch_size*this_process().num_processes
     told = {k: v for k, v in vars(given).items() if k not in ("run", "resume")}
     steps = math.ceil(given.epochs*len(fit.x)/batch)
     return experiment(

@@ -13,7 +13,6 @@ import torch
 import torch.nn as nn
 import torchvision
 import yaml
-from accelerate import PartialState
 from matplotlib.figure import Figure
 from .data import Images, image_folder, keyed, mnist, normalise
 from .ddpm import sample_writer
@@ -24,7 +23,7 @@ from .numbers import add_commands, draw, run_command
 from .pretrained import load as load_shipped, shipped
 from .schedule import Schedule, cosine, linear, spaced
 from .training import (Loaded, TrainResult, checkpoints, load, loss_at, save,
-                          train, write_whole)
+                          this_process, train, write_whole)
 from .unet import UNet, recomputing
 
 # %% ../nbs/command.ipynb #e9f49566
@@ -196,7 +195,7 @@ def experiment(
         on_save(average, k)
     result = train(model, sched, fit, steps, predicts, folder=folder, on_save=keep,
                    **options)
-    if PartialState().is_main_process:
+    if this_process().is_main_process:
         losses(folder)
         print(f"The best network is {best}; d2c sample {best} draws from it.")
     return result
@@ -236,7 +235,10 @@ def write_grid(
 def weights(
     name: str, # a .safetensors file, or what ships with the library
 ) -> Loaded:
-    "A network to draw with. Raises ValueError or FileNotFoundError for what is none."
+    """A network to draw with, on the device that accelerate finds.
+
+    Raises ValueError or FileNotFoundError for what is none.
+    """
     loaded = (load_shipped(name) if name in shipped()
               else load(name, (UNet, DiffusersUNet)))
     if loaded.sched is None and name not in shipped():
@@ -244,6 +246,7 @@ def weights(
                          "save it with its schedule.")
     if not isinstance(loaded.model, (UNet, DiffusersUNet)):
         raise ValueError(f"{name} does not draw.")
+    loaded.model.to(this_process().device)
     return loaded
 
 def run_sampling(given: argparse.Namespace) -> None:
@@ -286,8 +289,9 @@ def run_evaluation(given: argparse.Namespace) -> None:
     times = spaced(loaded.sched.T, min(10, loaded.sched.T))
     for name, part in (("learnt from", fit), ("set aside", valid)):
         some = torch.randperm(len(part.x), generator=keyed(given.seed))[:200]
-        loss = loss_at(loaded.model, loaded.sched, normalise(part.x[some]), times,
-                       part.y[some] if K else None, loaded.predicts, keyed(given.seed))
+        x0, y = (v[some].to(loaded.device) for v in (part.x, part.y))
+        loss = loss_at(loaded.model, loaded.sched, normalise(x0), times,
+                       y if K else None, loaded.predicts, keyed(given.seed))
         print(f"loss on pictures {name}: {loss.mean():.4f}")
     asked = fit.y[torch.randint(len(fit.y), (given.n,), generator=keyed(given.seed, 1))]
     guidance = {} if given.scale == 1 else {"scale": given.scale}
@@ -295,7 +299,7 @@ def run_evaluation(given: argparse.Namespace) -> None:
              seed=given.seed, batch_size=given.batch_size, progress=True,
              mixed_precision=given.mixed_precision, **guidance)
     if given.data == "mnist":
-        judge = load_shipped("mnist-classifier").model
+        judge = load_shipped("mnist-classifier").model.to(loaded.device)
         print(evaluate(judge, x, asked if K else None))
         return
     report = remembered(x, torch.cat([fit.x, fit.x.flip(-1)]), valid.x, given.seed)
@@ -364,7 +368,7 @@ SAMPLE = (
     ("classes", list, None, "numbers of those to draw, in turn; without it, all"),
     ("scale", float, 1., "of guidance; 1: none"),
     ("seed", int, 0, "of the noise"),
-    ("batch-size", int, 250, "at a time; another one gives other samples"),
+    ("batch-size", int, 250, "at a time; it changes the speed and nothing else"),
     ("mixed-precision", ("auto", "no", "bf16"), "auto",
      "of the network's arithmetic; auto: what is fast here"),
     ("out", str, "samples.png", "the picture of all"),

@@ -182,7 +182,7 @@ def slerp(
     if a.shape != b.shape:
         raise ValueError(f"Two batches of one shape are needed, not {(*a.shape,)} "
                          f"and {(*b.shape,)}.")
-    flat = [v.double().flatten(1) for v in (a, b)]
+    flat = [v.cpu().double().flatten(1) for v in (a, b)]
     cosine = torch.nn.functional.cosine_similarity(*flat, dim=1)
     if any((v == 0).all(1).any() for v in flat) or (cosine <= -1 + 1e-12).any():
         raise ValueError("Between opposite vectors, or from 0, no great circle is "

@@ -51,19 +51,20 @@ def strides(
 # %% ../nbs/ddpm.ipynb #7188a6c0
 def normal(
     x: torch.Tensor, # (B, …)
-    generator=None,  # one generator on x's device, or a list with one an image
+    generator=None,  # one generator, or a list with one an image; they may be on the CPU
 ) -> torch.Tensor:   # like x
     "Standard normal noise, for the whole batch at once or for each image by itself."
-    one = lambda shape, g: torch.randn(shape, generator=g, dtype=x.dtype, device=x.device)
-    if not isinstance(generator, (list, tuple)): return one(x.shape, generator)
-    return torch.stack([one(x.shape[1:], g) for g in generator])
+    def one(shape, g):
+        return torch.randn(shape, generator=g, dtype=x.dtype, device=(g or x).device)
+    if not isinstance(generator, (list, tuple)): return one(x.shape, generator).to(x.device)
+    return torch.stack([one(x.shape[1:], g) for g in generator]).to(x.device)
 
 def check_start(
     x: torch.Tensor, # where a sampler starts, (B, …)
     generator=None,  # as for `normal`
 ) -> None:
     """Raise ValueError if a start holds NaN or infinity, or generators are not one an image."""
-    if not x.sum(dtype=torch.float64).isfinite():
+    if not x.isfinite().all():
         raise ValueError("The start holds values that are not finite; "
                          "give noise from torch.randn, or an image.")
     if isinstance(generator, (list, tuple)) and len(generator) != len(x):
@@ -130,9 +131,8 @@ def sample_writer(
         device, g = next(average.parameters()).device, keyed(0)
         xT = torch.randn(n, *shape, generator=g).to(device)
         model = average if y is None else partial(average, y=y.to(device))
-        noise = torch.Generator(device).manual_seed(0)
         x = sample(ddpm_steps(as_eps(model, sched, predicts), sched, xT,
-                              spaced(sched.T, steps), generator=noise))
+                              spaced(sched.T, steps), generator=g))
         picture = torchvision.utils.make_grid(to_bytes(x.cpu()), nrow=nrow)
         write_whole(Path(folder)/f"samples-{k:07d}.png",
                     torchvision.io.encode_png(picture).numpy().tobytes())

@@ -75,7 +75,7 @@ def vlb_term(
     var: str = "beta_tilde",  # the model's variance, or "beta"
     clip: bool = False,       # clip x̂_0 to [−1, 1], as samplers of images do
     decoder: str = "levels",  # for bytes scaled to [−1, 1]; "density" for continuous data
-) -> torch.Tensor:            # (B,), float64, nats a datum
+) -> torch.Tensor:            # (B,), float64, on the CPU, nats a datum
     """One draw of the bound's term L_{t−1}: a divergence, or −log p(x_0 | x_1) at t = 1.
 
     Raises ValueError for an unknown `var` or `decoder`, or bytes off their levels.
@@ -84,8 +84,8 @@ def vlb_term(
     if decoder not in ("levels", "density"):
         raise ValueError(f"The decoder is “levels” or “density”, not “{decoder}”.")
     xt = q_sample(sched, x0, t, eps)
-    eps_hat = eps_model(xt, t).double()
-    x0, xt = x0.double(), xt.double()
+    eps_hat = eps_model(xt, t)
+    x0, xt, eps_hat = (v.cpu().double() for v in (x0, xt, eps_hat))
     x0_hat = x0_from_eps(sched, xt, t, eps_hat)
     if clip: x0_hat = x0_hat.clamp(-1, 1)
     true_mean, true_var = q_posterior(sched, x0, xt, t, t - 1)
@@ -190,7 +190,7 @@ def bound_estimate(
     p: torch.Tensor | None = None, # of `importance`, (T+1,); None: all times alike
     generator: torch.Generator | None = None, # on the CPU
     **kw,                  # passed on to `vlb_term`: var, clip, decoder
-) -> torch.Tensor:         # (B,), nats: an unbiased estimate of each datum's bound
+) -> torch.Tensor:         # (B,), on the CPU, nats: an unbiased estimate of each datum's bound
     """The bound from one random time a datum. Its mean can be trained on.
 
     Raises ValueError if p does not have T + 1 entries, the first of them 0.

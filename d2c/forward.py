@@ -39,12 +39,12 @@ def q_sample(
 def prior_kl(
     sched: Schedule,
     x0: torch.Tensor, # clean data, (B, …)
-) -> torch.Tensor:    # float64 (B,), nats
+) -> torch.Tensor:    # float64 (B,) on the CPU, nats
     """What the image still says at time T: KL of q(x_T | x_0) from N(0, I).
 
     The term L_T of the bound. Ho et al. 2020, eq. 5.
     """
-    abar, x = sched.at(sched.T), x0.double().flatten(1)
+    abar, x = sched.at(sched.T), x0.cpu().double().flatten(1)
     log_var = torch.log1p(torch.tensor(-abar, dtype=torch.float64))
     return 0.5*(abar*(x**2).sum(1) - x.shape[1]*(abar + log_var))
 

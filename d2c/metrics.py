@@ -69,8 +69,8 @@ def frechet(
         warnings.warn(f"{n:,} pictures are few for {D:,} features, so most of the "
                       f"distance may be chance; take {10*D:,} or more.", stacklevel=2)
     metric = FrechetInceptionDistance(torch.nn.Identity(), input_img_size=(D,))
-    metric.update(b.double().cpu(), real=True)
-    metric.update(a.double().cpu(), real=False)
+    metric.update(b.cpu().double(), real=True)
+    metric.update(a.cpu().double(), real=False)
     return metric.compute().item()
 
 # %% ../nbs/metrics.ipynb #3766b25f
@@ -96,7 +96,7 @@ def bias(
     n: int,          # of how many the distance is to be taken
 ) -> float:
     "The Fréchet distance of n pictures of a law from that law, to order 1/n."
-    z = a.double() - a.double().mean(0)
+    z = a.cpu().double() - a.cpu().double().mean(0)
     lam, U = torch.linalg.eigh(z.T @ z/len(z))
     z, lam = z @ U, lam.clamp(min=1e-12)
     var = z.square().T @ z.square()/len(z) - (z.T @ z/len(z)).square()

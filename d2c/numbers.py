@@ -13,7 +13,7 @@ from tqdm import tqdm
 from safetensors.torch import load_file, save as to_safetensors
 from .data import keyed, mnist, normalise, to_bytes
 from .ddim import ddim_steps
-from .ddpm import ddpm_steps, sample
+from .ddpm import ddpm_steps, normal, sample
 from .elbo import bits_per_dim, bound, total
 from .faces import orl
 from .forward import q_sample
@@ -23,7 +23,8 @@ from .memorisation import remembered
 from .metrics import Report, evaluate
 from .pretrained import RECIPES, card, load, sha256, shipped, weights_folder
 from .schedule import Schedule, spaced
-from .training import Loaded, precision_here, read_checkpoint, save, write_whole
+from .training import (Loaded, precision_here, read_checkpoint, save, this_process,
+                          write_whole)
 
 # %% ../nbs/numbers.ipynb #62edcd90
 def guided(
@@ -56,7 +57,7 @@ def draw(
     spacing: str = "trailing",     # of the times, see `spaced`
     clip: bool = True,             # clip x̂_0 to [−1, 1]
     seed: int = 0,
-    batch_size: int = 250,         # at a time; other sizes give other samples
+    batch_size: int = 250,         # at a time; the samples do not depend on it
     folder: str | Path | None = None, # keeps finished batches; found there, not drawn
     progress: bool = False,        # show a bar
     mixed_precision: str = "auto", # or "no", "bf16"; auto: what is fast here
@@ -64,7 +65,8 @@ def draw(
 ) -> torch.Tensor:                 # bytes, (n, C, H, W)
     """Draw samples by DDPM or DDIM.
 
-    A folder is for one network and one set of options.
+    Each sample has its own generator, which the seed and its number determine; a folder
+    is for one network and one set of options, whatever n, seed and batch size.
     Raises ValueError if there are not as many classes as samples.
     """
     if y is None and guidance: raise ValueError("Guidance needs classes; give y.")
@@ -76,19 +78,19 @@ def draw(
     short = mixed_precision == "bf16" or (
         mixed_precision == "auto" and precision_here(model, device) == "bf16")
     for start in tqdm(range(0, n, batch_size), unit="batch", disable=not progress):
-        g, stop = keyed(seed, start), min(start + batch_size, n)
-        kept = folder and Path(folder)/f"{start:06d}-{stop:06d}.safetensors"
+        stop = min(start + batch_size, n)
+        kept = folder and Path(folder)/f"seed-{seed}-{start:06d}-{stop:06d}.safetensors"
         if kept and kept.exists():
             out.append(load_file(kept)["x"])
             continue
-        xT = torch.randn(stop - start, model.channels, size, size, generator=g).to(device)
+        each = [keyed(seed, i) for i in range(start, stop)]
+        xT = normal(torch.empty(stop - start, model.channels, size, size), each).to(device)
         eps_model = (loaded.eps_model() if y is None
                      else guided(loaded, y[start:stop].to(device), **guidance))
-        noise = torch.Generator(device).manual_seed(keyed(seed, start, 1).initial_seed())
         common = eps_model, loaded.sched, xT, times
         with torch.autocast(device, torch.bfloat16, enabled=short):
-            x = sample(ddpm_steps(*common, var, clip, noise) if eta is None
-                       else ddim_steps(*common, eta, clip, noise))
+            x = sample(ddpm_steps(*common, var, clip, each) if eta is None
+                       else ddim_steps(*common, eta, clip, each))
         out.append(to_bytes(x.float().cpu()))
         if kept: write_whole(kept, to_safetensors({"x": out[-1]}))
     return torch.cat(out)
@@ -110,7 +112,8 @@ def quality(
     "Draw samples and judge them."
     asked = loaded.model.num_classes or options.get("classifier")
     y = training_classes(n) if asked else None
-    return evaluate(load("mnist-classifier").model, draw(loaded, n, y, **options), y)
+    judge = load("mnist-classifier").model.to(loaded.device)
+    return evaluate(judge, draw(loaded, n, y, **options), y)
 
 def likelihood(
     loaded: Loaded,
@@ -119,7 +122,7 @@ def likelihood(
     seed: int = 0,
 ) -> dict: # "bits per dimension", "95 %", and "terms", L_0 … L_T in bits per dimension
     "The bound on the negative log-likelihood of MNIST's test digits, without classes."
-    x0 = normalise(mnist("test").x)
+    x0 = normalise(mnist("test").x).to(loaded.device)
     draws = bound(loaded.eps_model(), loaded.sched, x0, n, keyed(seed), var=var, clip=True)
     nats, error = total(draws)
     bits = lambda v: bits_per_dim(v, x0[0].numel())
@@ -147,7 +150,8 @@ def accuracy(
     for t in times if loaded.sched else [0]:
         xt = x0 if t == 0 else q_sample(
             loaded.sched, x0, t, torch.randn(x0.shape, generator=keyed(t)))
-        named = torch.cat([loaded.model(x, t).argmax(1) for x in xt.split(500)])
+        named = torch.cat([loaded.model(x.to(loaded.device), t).argmax(1).cpu()
+                           for x in xt.split(500)])
         out[str(t)] = (named == test.y).float().mean().item()
     return out
 
@@ -192,6 +196,7 @@ def measure(
     samples drawn with a break), "hardware" and "sha256", the weights' fingerprint.
     """
     loaded, about = load(name), card(name)
+    loaded.model.to(this_process().device)
     done = [row for row in about["measured"] or []
             if row["sha256"] == about["sha256"] and not again]
     for what, options in MEASUREMENTS[name]:
@@ -268,8 +273,10 @@ def add_commands(
 ) -> None:
     "Add `weights`, `measure` and `bits` to a command line."
     def bits(given):
+        loaded = load(given.name)
+        loaded.model.to(this_process().device)
         for var in ("beta", "beta_tilde"):
-            result = likelihood(load(given.name), var=var)
+            result = likelihood(loaded, var=var)
             print(f"{given.name}, {var}: {result['bits per dimension']:.4f} "
                   f"± {result['95 %']:.4f} bits per dimension on MNIST's test digits")
 

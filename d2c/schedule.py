@@ -86,11 +86,13 @@ def like(
 
     Raises ValueError if their count is not the batch's.
     """
-    if not torch.is_tensor(c) or c.ndim == 0: return c
+    if not torch.is_tensor(c): return c
+    c = c.to(x.dtype)             # before it moves: not every device has float64
+    if c.ndim == 0: return c
     if len(c) != len(x):
         raise ValueError(f"There are {len(c)} times for a batch of {len(x)}; "
                          "give one time, or one a sample.")
-    return c.to(x.device, x.dtype).reshape(-1, *[1]*(x.ndim - 1))
+    return c.to(x.device).reshape(-1, *[1]*(x.ndim - 1))
 
 # %% ../nbs/schedule.ipynb #ee50b9e5
 #| eq: eq-schedule-abar

@@ -2,9 +2,9 @@
 
 # %% auto #0
 __all__ = ['BINS', 'COLUMNS', 'simple_loss', 'loss_at', 'stratified_times', 'time_factor', 'loss_by_time', 'ema_decay',
-           'ema_rule', 'rate', 'bf16_pays', 'precision_here', 'write_whole', 'write_checkpoint', 'checkpoints',
-           'read_checkpoint', 'together', 'whole_steps', 'digest', 'as_csv', 'TrainResult', 'fit', 'train', 'Loaded',
-           'save', 'load']
+           'ema_rule', 'rate', 'this_process', 'bf16_pays', 'precision_here', 'write_whole', 'write_checkpoint',
+           'checkpoints', 'read_checkpoint', 'together', 'whole_steps', 'digest', 'as_csv', 'TrainResult', 'fit',
+           'train', 'Loaded', 'save', 'load']
 
 # %% ../nbs/training.ipynb #7d51e20b
 import contextlib, csv, errno, functools, hashlib, importlib.util, io, itertools, json
@@ -19,7 +19,7 @@ import torch
 import torch.nn as nn
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, parse_flag_from_env
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 from .data import Images, batches, indices, keyed, mirrored, normalise
@@ -144,6 +144,14 @@ def rate(
     if k < warmup: return (k + 1)/warmup
     return 0.5*(1 + math.cos(math.pi*(k - warmup)/max(1, n - warmup)))
 
+# %% ../nbs/training.ipynb #3d8e6f50
+def this_process() -> PartialState:
+    """Its `device`, a GPU where there is one, and its place among the others of a run.
+
+    With ACCELERATE_USE_CPU=true in the environment it keeps to the processor.
+    """
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+
 # %% ../nbs/training.ipynb #da3f7fe3
 @functools.cache
 def bf16_pays(
@@ -170,7 +178,7 @@ def precision_here(
     device: str | None = None, # None: the one that accelerate chooses
 ) -> str:             # "bf16" or "no"
     "The faster precision for a network of convolutions, the same in all processes."
-    device = device or PartialState().device.type
+    device = device or this_process().device.type
     drawn = any(isinstance(layer, nn.Conv2d) for layer in model.modules())
     return broadcast_object_list(["bf16" if drawn and bf16_pays(device) else "no"])[0]
 
@@ -269,7 +277,7 @@ def digest(
 ) -> str | None:            # twelve digits
     "A short name for the values of a table, other for other values."
     if v is None: return None
-    return hashlib.sha256(v.double().cpu().numpy().tobytes()).hexdigest()[:12]
+    return hashlib.sha256(v.cpu().double().numpy().tobytes()).hexdigest()[:12]
 
 # %% ../nbs/training.ipynb #2b2e1945
 BINS = 10   # parts of 1 … T in the log
@@ -329,7 +337,7 @@ def fit(
         settings or {}, steps=steps, batch_size=batch_size, lr=lr, warmup=warmup,
         ema_decay=ema_decay, clip=clip, accumulate=accumulate, seed=seed,
         mixed_precision=mixed_precision, examples=len(images.x),
-        processes=PartialState().num_processes)
+        processes=this_process().num_processes)
     if min(steps, accumulate, save_every, keep_last, log_every) < 1:
         raise ValueError("steps, accumulate, save_every, keep_last and log_every must be "
                          "at least 1.")
@@ -355,7 +363,8 @@ def fit(
     model.to(device, memory_format=layout).train()
     ema = AveragedModel(model, multi_avg_fn=ema_rule(ema_decay)).eval()
     ema.update_parameters(model)
-    opt = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
+    fused = device.type in ("cpu", "cuda") or None            # else as torch chooses
+    opt = torch.optim.Adam(model.parameters(), lr=lr, fused=fused)
     plan = torch.optim.lr_scheduler.LambdaLR(opt, lambda k: rate(k, steps, warmup))
     parts = {"model": model, "ema": ema, "opt": opt, "plan": plan}
     net, adam = accelerator.prepare(torch.compile(model) if compile else model, opt)
@@ -485,6 +494,11 @@ class Loaded(NamedTuple):
     model: nn.Module       # on the CPU, ready to evaluate
     sched: Schedule | None # what it was trained with; None if the file does not say
     predicts: str          # what it outputs: "eps", "x0" or "v"
+
+    @property
+    def device(self) -> torch.device:
+        "Where the network is."
+        return next(self.model.parameters()).device
 
     def eps_model(
         self,

@@ -22,9 +22,9 @@ def time_embedding(
     if dim < 4 or dim%2:
         raise ValueError(f"The embedding needs an even width of at least 4, not {dim}.")
     h = dim//2
-    j = torch.arange(h, dtype=torch.float64, device=n.device)
+    j = torch.arange(h, device=n.device)
     omega = 10_000**(-j/(h if style == "openai" else h - 1))
-    angle = (n.double()[:, None]*omega).float()
+    angle = n.float()[:, None]*omega
     pair = [angle.cos(), angle.sin()] if style == "openai" else [angle.sin(), angle.cos()]
     return torch.cat(pair, 1)
 
