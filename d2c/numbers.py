@@ -69,7 +69,7 @@ def draw(
     if y is None and guidance: raise ValueError("Guidance needs classes; give y.")
     if y is not None and len(y) != n:
         raise ValueError(f"{n:,} samples need as many classes, not {len(y):,}.")
-    model, size = loaded.model, loaded.model.config["size"]
+    model = loaded.model
     times, out = spaced(loaded.sched.T, steps, spacing), []
     device = next(model.parameters()).device.type
     for start in tqdm(range(0, n, batch_size), unit="batch", disable=not progress):
@@ -78,7 +78,7 @@ def draw(
         if kept and kept.exists():
             out.append(load_file(kept)["x"])
             continue
-        xT = torch.randn(stop - start, model.channels, size, size, generator=g).to(device)
+        xT = torch.randn(stop - start, model.channels, *model.size, generator=g).to(device)
         eps_model = (loaded.eps_model() if y is None
                      else guided(loaded, y[start:stop].to(device), **guidance))
         noise = torch.Generator(device).manual_seed(keyed(seed, start, 1).initial_seed())
