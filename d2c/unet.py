@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['time_embedding', 'Float32GroupNorm', 'norm', 'film', 'zeroed', 'ResBlock', 'attention', 'Attention', 'Down', 'Up',
-           'to_depth', 'to_space', 'drop_labels', 'Block', 'size_multiple', 'UNet', 'digits', 'cifar10', 'celeba64',
-           'recomputing']
+           'to_depth', 'to_space', 'drop_labels', 'Block', 'height_width', 'size_multiple', 'UNet', 'digits', 'cifar10',
+           'celeba64', 'recomputing']
 
 # %% ../nbs/unet.ipynb #8489cd15
 import torch
@@ -205,15 +205,22 @@ class Block(nn.Module):
         return self._layers(x, e)
     def _layers(self, x, e): return self.attn(self.res(x, e))
 
+def height_width(
+    size: int | tuple[int, int], # side of a square, or height and width, pixels
+) -> tuple[int, int]:
+    "A size as height and width, the order of a tensor's axes."
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
+
 def size_multiple(
-    size: int,    # side of the pictures, pixels
+    size: int | tuple[int, int], # of the pictures, see `height_width`
     mults: tuple, # one entry a resolution
     stem: int,    # r of the space-to-depth entrance
 ) -> int:
     "What height and width must be divisible by. Raises ValueError if the size is not."
     multiple = stem*2**(len(mults) - 1)
-    if size%multiple:
-        raise ValueError(f"The size {size} must be a multiple of {multiple} to "
+    if wrong := [side for side in height_width(size) if side%multiple]:
+        raise ValueError(f"The size {wrong[0]} must be a multiple of {multiple} to "
                          f"be halved {len(mults) - 1} times after a stem of {stem}.")
     return multiple
 
@@ -225,11 +232,11 @@ class UNet(nn.Module):
     def __init__(
         self,
         channels: int = 1,       # of the pictures
-        size: int = 28,          # their side, pixels
+        size: int | tuple = 28,  # their side, or height and width, pixels
         width: int = 32,         # channels at the highest resolution
         mults: tuple = (1, 2),   # channels per resolution, in widths; a `Down` between
         blocks: int = 1,         # residual blocks a resolution on the way down
-        attention: tuple = (7,), # sides of feature maps with attention in every block
+        attention: tuple = (7,), # (shorter) sides of feature maps with attention in them
         heads: int = 1,          # of attention
         groups: int = 8,         # of the normalisations
         stem: int = 1,           # r of the space-to-depth entrance; 1: none
@@ -240,14 +247,16 @@ class UNet(nn.Module):
         super().__init__()
         if style not in ("openai", "ddpm"):
             raise ValueError(f'The style is "openai" or "ddpm", not {style!r}.')
+        self.size = height, across = height_width(size)
         self.config = dict(
-            channels=channels, size=size, width=width, mults=list(mults), blocks=blocks,
+            channels=channels, size=height if height == across else [height, across],
+            width=width, mults=list(mults), blocks=blocks,
             attention=list(attention), heads=heads, groups=groups, stem=stem,
             dropout=dropout, num_classes=num_classes, style=style)
         self.channels, self.width, self.stem = channels, width, stem
         self.num_classes, self.style = num_classes, style
         self.multiple = size_multiple(size, mults, stem)
-        sides = [size//stem//2**level for level in range(len(mults))]
+        sides = [min(self.size)//stem//2**level for level in range(len(mults))]
         if missing := set(attention) - set(sides):
             raise ValueError(f"No feature map has side {min(missing)}, so attention "
                              f"there would never run; the sides are {sides}.")

@@ -46,6 +46,9 @@ def written(save, thing, *args, **kw):
 def picture(*size, mode="RGB", suffix="PNG", **kw): return written(lambda v, f: v.save(f, suffix, **kw), Image.new(mode, size))
 
 
+def floats(value): return written(lambda v, f: v.save(f, "TIFF"), Image.fromarray(np.full((9, 9), value, np.float32)))
+
+
 def holding(tensors=None, **about):
     "A network's file that says something else of itself; or anything, for d2c=…"
     torch.manual_seed(0)
@@ -81,11 +84,17 @@ CASES = [
         ("bomb", picture(20_000, 10_000, mode="1")))],
     ("picture in training", "pics/07.jpg", HALF, TRAIN + " --name other", "07.jpg cannot be read as a picture"),
     ("picture, text named .png", "pics/08.png", b"a text", DATA, "08.png cannot be read as a picture"),
-    ("picture of 16 bits", "pics/08.png", picture(9, 9, mode="I;16"), DATA, "more than 8 bits"),
-    ("picture, too small", "pics/08.png", picture(9, 5), DATA, "9 × 5"),
+    ("picture of floats, not finite", "pics/08.png", floats(float("nan")), DATA, "not finite"),
+    ("picture of floats, beyond 1", "pics/08.png", floats(7), DATA, "from 7 to 7, outside 0 … 1"),
+    ("picture, too small", "pics/08.png", picture(9, 5), DATA, "5 × 9"),
+    ("pictures, many", "pics/*.png", b"", DATA, "and 6 more. The first"),
+    ("pictures, a range that falls", "pics", as_is, DATA + " --range 9 1", "9 and 1"),
+    ("pictures, no height", "pics", as_is, "data pics --size 0x8", "at least 1 pixel, not 0"),
+    ("pictures, a part that lacks one to train on", "pics", lambda p: p.rename("moved") and p.mkdir() or Path("moved").rename("pics/test"), DATA, "has test and no train"),
     ("pictures beside subfolders", "pics/08.png", into_subfolder, DATA, "both in subfolders and beside"),
     ("pictures, 2 channels", "pics", as_is, DATA + " --channels 2", "not 2."),
     ("pictures, 19", "pics/0[3-5].*", None, DATA, "has 19 pictures; at least 20"),
+    ("pictures, 1", "pics", lambda p: [other.unlink() for other in sorted(p.iterdir())[1:]], DATA, "has 1 picture"),
     ("pictures, none", "pics/*", None, DATA, "no pictures in pics"),
     ("pictures, no folder", "pics", None, DATA, "no folder pics"),
     ("pictures, a file as folder", "pics", b"", DATA, "no folder pics"),
