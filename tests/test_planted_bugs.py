@@ -77,18 +77,15 @@ def seen(sources, start, right):
     "Later cells with a check that what the text defines can reach, by way of the names that statements use and set."
     line = sources[start][:sources[start].index(right) + len(right)].count("\n") + 1
     touched, methods, chosen = set(), set(), set()
-    for node, used, bound, _ in flow(sources[start]):
-        if node.lineno <= line <= node.end_lineno or used & touched:
-            touched |= bound
-            if getattr(node, "decorator_list", []): methods |= bound
-    for i in range(start + 1, len(sources)):
+    for i in range(start, len(sources)):
         reached = False
-        for _, used, bound, fields in flow(sources[i]):
-            if used & touched or fields & methods:
+        for node, used, bound, fields in flow(sources[i]):
+            if used & touched or fields & methods or i == start and node.lineno <= line <= node.end_lineno:
                 touched |= bound
+                if getattr(node, "decorator_list", []): methods |= bound
                 reached = True
-            else: touched -= bound
-        if reached and checks(sources[i]): chosen.add(i)
+            elif i > start: touched -= bound
+        if i > start and reached and checks(sources[i]): chosen.add(i)
     return chosen
 
 
