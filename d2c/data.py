@@ -143,8 +143,8 @@ def to_size(
     image = image.convert("L" if channels == 1 else "RGB")
     image = image.resize(
         (w, h), Image.Resampling.BICUBIC, box=centre_crop(*image.size, (h, w)))
-    x = torch.from_numpy(np.array(image)).reshape(h, w, channels)
-    return x.permute(2, 0, 1).contiguous()
+    x = np.array(image).reshape(h, w, channels).transpose(2, 0, 1)
+    return torch.from_numpy(x.copy())
 
 # %% ../nbs/data.ipynb #05558804
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif",
