@@ -223,7 +223,7 @@ def run_training(
     "Train as the command line says; the same command goes on with an interrupted run."
     fit, valid = dataset(given.data, given.root, given.size, given.channels, given.label,
                          given.limit, given.skip_broken, given.range, given.enlarge)
-    if PartialState().is_main_process: print(described(fit, valid))
+    if this_process().is_main_process: print(described(fit, valid))
     folder, classes = Path("experiments")/given.name, len(fit.classes) or None
     told = {k: v for k, v in vars(given).items() if k not in ("run", "command", "config")}
     if isinstance(given.size, tuple): told["size"] = "{}x{}".format(*given.size)

@@ -7,7 +7,7 @@ __all__ = ['BINS', 'COLUMNS', 'simple_loss', 'loss_at', 'stratified_times', 'tim
            'warn_if_far', 'train', 'Loaded', 'save', 'load']
 
 # %% ../nbs/training.ipynb #7d51e20b
-import contextlib, csv, functools, hashlib, importlib.util, io, itertools, json, math, os
+import contextlib, csv, functools, hashlib, importlib.util, io, itertools, json, math
 import signal, threading, time, warnings, zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -160,8 +160,9 @@ def bf16_pays(
 ) -> bool:
     "Whether a convolution and its gradient are faster in bf16 than in float32, measured."
     if device not in ("cpu", "cuda"): return False    # elsewhere autocast may lack it
-    last = dict(device=device, memory_format=torch.channels_last)
-    x, w = torch.ones(32, 32, 14, 14).to(**last), torch.ones(32, 32, 3, 3).to(**last)
+    last, n = dict(device=device, memory_format=torch.channels_last), 32
+    if device == "cuda": n = 256    # enough to be busy with
+    x, w = torch.ones(n, n, 14, 14).to(**last), torch.ones(n, n, 3, 3).to(**last)
     w.requires_grad_()
 
     def seconds(bf16):

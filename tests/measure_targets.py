@@ -7,7 +7,6 @@ The results go to book/measured/targets.json, twenty samples of each of the thre
 import functools, json
 from pathlib import Path
 import torch
-from accelerate import PartialState
 from torchvision.io import encode_png
 from torchvision.utils import make_grid
 from d2c.data import keyed, mnist, normalise, to_bytes
@@ -17,13 +16,13 @@ from d2c.metrics import evaluate
 from d2c.numbers import machine
 from d2c.pretrained import load
 from d2c.schedule import cosine, spaced
-from d2c.training import precision_here, train, write_whole
+from d2c.training import precision_here, this_process, train, write_whole
 from d2c.unet import digits
 
 FOLDER = Path(__file__).parent.parent/"book"/"measured"
 STEPS, BATCH, TIMES = 1000, 64, [*range(1, 1001, 37)]
-sched, data, device = cosine(), mnist(), PartialState().device
-judge = load("mnist-classifier").model
+sched, data, device = cosine(), mnist(), this_process().device
+judge = load("mnist-classifier").model.to(device)
 
 
 def seed(k): return torch.Generator().manual_seed(k)

@@ -14,12 +14,12 @@ from d2c.classifier import Classifier, train_classifier
 from d2c.data import Images, keyed, mnist, normalise
 from d2c.ddim import ddim_steps, encode_steps, slerp
 from d2c.ddpm import ddpm_steps, sample, sample_writer
-from d2c.elbo import bound, bound_estimate, total
+from d2c.elbo import bound, bound_estimate
 from d2c.forward import q_sample
 from d2c.guidance import class_log_prob, classifier_free_guidance, classifier_guidance, mean_shift_steps
 from d2c.memorisation import ideal
 from d2c.metrics import evaluate
-from d2c.schedule import cosine, like, spaced
+from d2c.schedule import cosine, like
 from d2c.training import Loaded, load, loss_at, save, simple_loss, this_process, train
 from d2c.unet import UNet
 

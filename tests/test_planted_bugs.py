@@ -91,12 +91,15 @@ def seen(sources, start, right):
 
 def with_needs(sources, chosen):
     "The chosen cells and those before them that set what they use."
-    needed, out = set(), []
+    needed, asked, out = set(), set(), []
     for i in range(len(sources) - 1, -1, -1):
         statements = list(flow(sources[i]))
-        if i in chosen or any(bound & needed for _, _, bound, _ in statements):
+        sets = lambda node, bound: bound & needed or getattr(node, "decorator_list", []) and bound & asked
+        if i in chosen or any(sets(node, bound) for node, _, bound, _ in statements):
             out.append(i)
-            for _, used, bound, _ in reversed(statements): needed = needed - bound | used
+            for _, used, bound, fields in reversed(statements):
+                needed = needed - bound | used
+                asked |= fields
     return sorted(out)
 
 
@@ -123,7 +126,7 @@ def plant(chapter):
 def fates():
     "Fates of all bugs, two chapters at a time."
     def chapter_fates(chapter):
-        out = subprocess.run([sys.executable, __file__, chapter], capture_output=True, text=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        out = subprocess.run([sys.executable, __file__, chapter], capture_output=True, text=True, cwd=ROOT/"nbs", env={**os.environ, "OMP_NUM_THREADS": "1"})
         return json.loads(out.stdout.splitlines()[-1]) if out.returncode == 0 else out.stderr
     with concurrent.futures.ThreadPoolExecutor(2) as pool: return dict(zip(BUGS, pool.map(chapter_fates, BUGS)))
 

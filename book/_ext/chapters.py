@@ -7,7 +7,6 @@ import asyncio
 import os
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 from jupyter_cache import get_cache
