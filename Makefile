@@ -28,12 +28,12 @@ help:
 	@echo "make serve    show the built site at http://localhost:8000"
 	@echo "make export   write d2c/ from the notebooks, and strip outputs from them"
 	@echo "make clean    remove what was built; $(VENV) stays (remove it by hand to start afresh)"
-	@echo "PYTHON=…      the Python that $(VENV) is made from, 3.10 or newer (now: $(PYTHON))"
+	@echo "PYTHON=…      the Python that $(VENV) is made from, 3.11 to 3.14 (now: $(PYTHON))"
 
 define CHECK_PYTHON
 import os, shutil, sys
-if sys.version_info < (3, 10):
-    sys.exit("Python 3.10 or newer is needed and $(PYTHON) is %d.%d; name another one: make PYTHON=python3.12 …" % sys.version_info[:2])
+if not (3, 11) <= sys.version_info < (3, 15):
+    sys.exit("Python 3.11 to 3.14 is needed and $(PYTHON) is %d.%d; name another one: make PYTHON=python3.12 …" % sys.version_info[:2])
 try:
     import ensurepip, venv
 except ImportError:
@@ -57,7 +57,7 @@ endef
 export WHY_PIP_FAILED
 
 $(READY): settings.ini setup.py
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.10 or newer is needed and there is no $(PYTHON); name one: make PYTHON=python3.12 …"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 to 3.14 is needed and there is no $(PYTHON); name one: make PYTHON=python3.12 …"; exit 1; }
 	@$(PYTHON) -c "$$CHECK_PYTHON"
 	@echo "Setting up $(VENV) (about 6 GB, a few minutes the first time) …"
 	@$(PYTHON) -m venv $(VENV)

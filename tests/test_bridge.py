@@ -220,11 +220,11 @@ def test_chapters_that_ran_beside_a_failing_one_are_kept(small_book):
     assert second.returncode and "running 1 of 2" in second.stdout and "  early" not in second.stdout
 
 
-def test_slow_chapters_run_first_and_alone_with_all_cores(small_book):
+def test_chapters_that_train_run_first_and_alone_with_all_cores(small_book):
     folder, _ = small_book
     note = "import os, time; print(os.environ['OMP_NUM_THREADS']); open('../order', 'a').write('{} ')"
     write_notebook(folder / "nbs" / "early.ipynb", EQUATION, "#| default_exp early", CODE, CHECK, note.format("early") + "\n" + "#"*999)
-    write_notebook(folder / "nbs" / "late.ipynb", "# Late\n\nText.", "#| slow\ntime = None", note.format("late"))
+    write_notebook(folder / "nbs" / "late.ipynb", "# Late\n\nText.", "#| slow\ntrain = print\ntrain()", note.format("late"))
     assert build(folder).returncode == 0 and (folder / "order").read_text() == "late early "
     cores = lambda name: re.search(r'<span></span>(\d+)\n', page(folder, name))[1]
     assert (cores("nbs/early"), cores("nbs/late")) == ("1", str(os.cpu_count()))

@@ -1,10 +1,11 @@
 """Run the chapters ahead of the build, into the cache from which MyST-NB takes their outputs.
 
-Chapters that train or sample for long (those with `#| slow` cells) run first, alone, with all cores. The others run side
-by side, one core each, the long ones first. What has run is kept, whatever becomes of the rest; no chapter has a time limit.
+Chapters that train for long (in a `#| slow` cell) run first, alone, with all cores. The others run side by side, one core
+each, the long ones first. What has run is kept, whatever becomes of the rest; no chapter has a time limit.
 """
 import asyncio
 import os
+import re
 import sys
 import time
 
@@ -30,7 +31,7 @@ class Chapter:
     def __init__(self, path, cells, text):
         self.path, self.name, self.cells = path, path.stem, cells
         self.notebook = nbformat.reads(text, as_version=4)    # as MyST-NB will see it
-        self.slow = any("slow" in cell.directives for cell in cells)
+        self.trains = any("slow" in cell.directives and re.search(r"\btrain\w*\(", cell.code) for cell in cells)
         self.size = sum(len(cell.code) for cell in cells if cell.kind == "code")
 
     async def run(self, cores):
@@ -95,8 +96,8 @@ async def run_all(chapters, cache):
 
     watch = asyncio.create_task(progress.watch())
     for chapter in chapters:
-        if chapter.slow: await one(chapter, CORES)
-    await asyncio.gather(*[one(chapter, 1) for chapter in chapters if not chapter.slow])
+        if chapter.trains: await one(chapter, CORES)
+    await asyncio.gather(*[one(chapter, 1) for chapter in chapters if not chapter.trains])
     watch.cancel()
     if failures: raise failures[0]
 
