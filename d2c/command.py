@@ -13,7 +13,6 @@ import torch
 import torch.nn as nn
 import torchvision
 import yaml
-from matplotlib.figure import Figure
 from .data import Images, keyed, mnist, normalise, split_folder
 from .ddpm import sample_writer
 from .faces import celeba, orl, shifted
@@ -171,6 +170,7 @@ def keeper(
 
 def losses(folder: Path) -> None:
     "Draw the logs of a run into `losses.png`."
+    from matplotlib.figure import Figure    # only here: it takes half a second to start
     def read(name):
         rows = csv.reader((folder/name).read_text().splitlines()[1:])
         return torch.tensor([[float(v) for v in row[:2]] for row in rows])

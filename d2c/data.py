@@ -343,8 +343,11 @@ SPLITS = {"train": "train", "val": "valid", "valid": "valid", "validation": "val
 
 def _inside(path: Path) -> Iterator[Path]:
     "Picture files in a folder and its subfolders, but for hidden ones."
-    return (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
-            and not any(part.startswith(".") for part in p.relative_to(path).parts))
+    for folder, subs, names in os.walk(path):
+        subs[:] = [sub for sub in subs if sub[0] != "."]
+        for name in names:
+            file = Path(folder, name)
+            if name[0] != "." and file.suffix.lower() in SUFFIXES and file.is_file(): yield file
 
 def splits(
     path: str | Path,
@@ -355,10 +358,11 @@ def splits(
     """
     path = Path(path)
     if not path.is_dir(): raise FileNotFoundError(f"There is no folder {path}.")
-    found = [p for p in sorted(path.iterdir()) if p.name[0] != "." and (
-        next(_inside(p), None) if p.is_dir() else p.suffix.lower() in SUFFIXES)]
+    with os.scandir(path) as there: there = [one for one in there if one.name[0] != "."]
+    found = sorted(Path(one) for one in there if one.is_dir() and any(_inside(Path(one))))
     parts = {p: SPLITS[p.name.lower()] for p in found if p.name.lower() in SPLITS}
     if not parts or ({*parts.values()} == {"train"} and len(found) > 1): return {}
+    found += [Path(one) for one in there if Path(one).suffix.lower() in SUFFIXES]
     if "train" not in parts.values():
         raise ValueError(f"{path} has {_some([p.name for p in parts])} and no train; name "
                          "the folder to train on, or rename what is a class.")
@@ -372,12 +376,13 @@ def splits(
 def _labelled(path: Path) -> list[tuple[Path, str]]:
     "Picture files in a fixed order, each with its class, the name of its subfolder or ''."
     if not path.is_dir(): raise FileNotFoundError(f"There is no folder {path}.")
-    found = sorted(_inside(path))
+    found = sorted(_inside(path), key=lambda p: p.parts)
     if not found:
         raise FileNotFoundError(
             f"There are no pictures in {path}; files that end in "
             f"{', '.join(sorted(SUFFIXES))} are looked for, in it and its subfolders.")
-    kinds = [(*p.relative_to(path).parts[:-1], "")[0] for p in found]
+    depth = len(path.parts)
+    kinds = [(*p.parts[depth:-1], "")[0] for p in found]
     if "" in kinds and len({*kinds}) > 1:
         raise ValueError(f"{path} has pictures both in subfolders and beside them; "
                          "move the latter into a subfolder of their own.")
