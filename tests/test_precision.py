@@ -23,7 +23,7 @@ pictures = Images(torch.randint(0, 256, (20, 1, 28, 28), dtype=torch.uint8), tor
 losses, x = {}, {}
 for how in ("auto", "no", "bf16"):
     torch.manual_seed(0)
-    run = train(digits(width=8, groups=4), cosine(), pictures, 3, "v", batch_size=8, mixed_precision=how, progress=False)
+    run = train(digits(width=8, groups=4), cosine(), pictures, 4, "v", batch_size=8, lr=1e-2, warmup=1, mixed_precision=how, progress=False)
     x[how] = draw(Loaded(run.model, cosine(), "v"), 4, torch.arange(4), steps=3, mixed_precision=how)
     losses[how] = run.log["loss"].tolist()
 chosen = precision_here(digits(), "cpu")
