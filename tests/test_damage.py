@@ -236,12 +236,12 @@ def test_a_full_disk(here, capsys, monkeypatch):
     "Nothing is half written, and the run goes on when there is room again."
     before, sync = everything(), os.fsync
     def full(fd): raise OSError(28, "No space left on device")
-    monkeypatch.setattr(training.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     assert command.main((TRAIN + " --name full").split()) == 1
     line, = [line for line in re.split("[\r\n]+", capsys.readouterr().err) if line and "%|" not in line]
     assert line.startswith("d2c: The disk is full, and experiments/full/checkpoint-00000001.pt was not written")
     assert {k: v for k, v in everything().items() if v is not None} == {k: v for k, v in before.items() if v is not None}
-    monkeypatch.setattr(training.os, "fsync", sync)
+    monkeypatch.setattr(os, "fsync", sync)
     assert command.main((TRAIN + " --name full").split()) == 0
 
 

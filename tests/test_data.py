@@ -245,7 +245,7 @@ def test_a_full_disk_while_decoding(many, monkeypatch):
     monkeypatch.setattr(data, "IN_MEMORY", 10_000)
     monkeypatch.setenv("D2C_CACHE", str(many/"cache"))
     def full(fd): raise OSError(28, "No space left on device")
-    monkeypatch.setattr(data.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="^The disk is full, and .*bytes was not written; free some space"): data.image_folder(many/"pics", 16, progress=False)
     assert [p.suffix for p in (many/"cache").iterdir()] == [".lock"]
 

@@ -48,7 +48,7 @@ def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     training.save(net, path)
     before = path.read_bytes()
     def full(fd): raise OSError(28, "No space left on device")
-    monkeypatch.setattr(training.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="^The disk is full, and .*net.safetensors was not written"): training.save(UNet(size=8, width=16, groups=4, attention=()), path)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["net.safetensors"]
 
