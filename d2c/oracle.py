@@ -89,22 +89,21 @@ def pinwheel(
 # %% ../nbs/oracle.ipynb #c42b014e
 @patch
 def _whiten(self: GaussianMixture, x, abar):
-    "Coordinates u in each component's eigenbasis, variances s along them, (B, K, D)."
+    "Coordinates u in each component's eigenbasis, (K, D, B), and variances s along them."
     x = x.double()
     if x.ndim != 2 or x.shape[1] != self.m.shape[1]:
         raise ValueError(f"Points of shape (B, {self.m.shape[1]}) are needed, "
                          f"and these have shape {(*x.shape,)}.")
-    abar = torch.as_tensor(abar, dtype=torch.float64).reshape(-1, 1, 1)
-    u = torch.einsum("kdi,bkd->bki", self.U, x[:, None] - abar**0.5*self.m)
-    return u, (abar*self.lam + 1 - abar).expand_as(u)
+    abar = torch.as_tensor(abar, dtype=torch.float64)
+    u = self.U.mT @ (x.T - abar**0.5*self.m[..., None])
+    return u, abar*self.lam[..., None] + 1 - abar
 
 # %% ../nbs/oracle.ipynb #dcd87bad
 #| eq: eq-oracle-density
 @patch
-def _log_joint(self: GaussianMixture, x, abar):
-    "log w_k N(x; √ᾱ m_k, S_k), (B, K)."
-    u, s = self._whiten(x, abar)
-    return self.w.log() - 0.5*(u**2/s + (2*math.pi*s).log()).sum(-1)
+def _log_joint(self: GaussianMixture, u, s):
+    "log w_k N(x; √ᾱ m_k, S_k), (K, B)."
+    return self.w.log()[:, None] - 0.5*(u**2/s + (2*math.pi*s).log()).sum(1)
 
 @patch
 def log_prob(
@@ -113,7 +112,7 @@ def log_prob(
     abar=1.,         # ᾱ, a number or (B,)
 ) -> torch.Tensor:   # (B,), nats
     "Log-density of noisy points."
-    return self._log_joint(x, abar).logsumexp(-1)
+    return self._log_joint(*self._whiten(x, abar)).logsumexp(0)
 
 # %% ../nbs/oracle.ipynb #4e8f208c
 #| eq: eq-oracle-classifier
@@ -124,7 +123,7 @@ def classify(
     abar=1.,         # ᾱ, a number or (B,)
 ) -> torch.Tensor:   # log q(y | x), (B, K)
     "The exact classifier of noisy points."
-    return self._log_joint(x, abar).log_softmax(-1)
+    return self._log_joint(*self._whiten(x, abar)).log_softmax(0).T
 
 # %% ../nbs/oracle.ipynb #8794d7ca
 #| eq: eq-oracle-score
@@ -136,8 +135,8 @@ def score(
 ) -> torch.Tensor:   # ∇ log q(x), (B, D)
     "The exact score of the noisy density."
     u, s = self._whiten(x, abar)
-    pull = torch.einsum("kdi,bki->bkd", self.U, u/s)
-    return -(self.classify(x, abar).exp()[..., None]*pull).sum(1)
+    claim = self._log_joint(u, s).softmax(0)
+    return -(claim[:, None]*(self.U @ (u/s))).sum(0).T
 
 # %% ../nbs/oracle.ipynb #8f19a036
 #| eq: eq-oracle-tweedie
