@@ -1,10 +1,10 @@
 """Every bug of `planted_bugs.py`, planted into its chapter, must be caught by one of the chapter's own checks.
 
-A chapter is run cell by cell in one process. At a cell that has bugs the process forks, once a bug; the child runs the
-wrong cell and, of those after it, the checks that can see the bug with what they need, and reports where it failed. The
-parent goes on with the right one. What can see a bug follows from the names that cells use and set.
+A chapter runs once as it stands, which tells what functions each statement calls; before each a copy of the process is
+kept. For a bug, the functions that it alters are exchanged in the copy before the first statement that calls one of them,
+since all before it is as it would be with the bug, and the chapter runs on from there until a check fails.
 """
-import ast, concurrent.futures, json, os, re, subprocess, symtable, sys
+import ast, concurrent.futures, gc, inspect, json, multiprocessing, os, subprocess, sys
 from pathlib import Path
 import pytest
 from planted_bugs import BUGS
@@ -20,87 +20,73 @@ def cells(chapter):
     return [s for s in sources if not any(text in s for text in left_out)]
 
 
-def home(chapter, right):
-    "Index of the one exported cell that holds the text."
-    places = [i for i, s in enumerate(cells(chapter)) if "#| export" in s and right in s]
-    assert len(places) == 1, f"“{right}” stands in {len(places)} exported cells of nbs/{chapter}.ipynb; it must be one"
-    return places[0]
+def statements(source):
+    return [ast.unparse(node) for node in ast.parse(source).body]
 
 
-def run(source, namespace):
-    import matplotlib.pyplot as plt
-    exec(compile(source, "cell", "exec"), namespace)
-    plt.close("all")
+def planted(sources, right, wrong):
+    "Number of the one statement of a chapter that a bug changes, which is exported, and its source with the bug."
+    places = [i for i, s in enumerate(sources) if "#| export" in s and right in s]
+    assert len(places) == 1, f"“{right}” stands in {len(places)} exported cells; it must be one"
+    cell = sources[places[0]]
+    pairs = list(zip(statements(cell), statements(cell.replace(right, wrong)), strict=True))
+    [(k, bad)] = [(k, bad) for k, (good, bad) in enumerate(pairs) if good != bad]
+    return sum(len(statements(s)) for s in sources[:places[0]]) + k, bad
 
 
-def fate(sources, namespace):
-    "Run cells; the check that failed, or “survived”."
-    for source in sources:
-        try: run(source, namespace)
-        except (AssertionError, ValueError) as error:
-            line = (str(error).strip() or source.strip()).splitlines()[0]
-            return f"caught: {type(error).__name__}: {line}"
-        except Exception as error: return f"broke: {type(error).__name__}: {error}"
+def fate(work):
+    "Call work(); the check that failed in it, or “survived”."
+    try: work()
+    except (AssertionError, ValueError) as error: return f"caught: {type(error).__name__}: {error}"
+    except Exception as error: return f"broke: {type(error).__name__}: {error}"
     return "survived"
 
 
 def fork(work):
     "Run work() in a child process; the text that it returns."
-    read, write = os.pipe()
-    if (child := os.fork()) == 0:
-        try: os.write(write, work().encode())
+    here, there = multiprocessing.Pipe()
+    if os.fork() == 0:
+        try: there.send(work())
         finally: os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as pipe: text = pipe.read()
-    os.waitpid(child, 0)
-    return text
+    there.close()
+    try: return here.recv()
+    except EOFError: return "broke: the process died"
+    finally: os.wait()
 
 
-def flow(source):
-    "Of each statement of a cell: names that it uses, names that it sets, methods and fields that it asks for."
-    for node in ast.parse(source).body:
-        text = ast.get_source_segment(source, node) if not getattr(node, "decorator_list", []) else ast.unparse(node)
-        tables, used, bound = [symtable.symtable(text, "cell", "exec")], set(), set()
-        for table in tables:
-            top = table is tables[0]
-            used |= {v.get_name() for v in table.get_symbols() if v.is_referenced() and (top or v.is_global())}
-            bound |= {v.get_name() for v in table.get_symbols() if top and (v.is_assigned() or v.is_imported())}
-            tables += table.get_children()
-        yield node, used, bound, {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+def snapshot(answer):
+    "Keep a copy of this process. The function returned has a child of it compute answer(*args); without any it ends."
+    here, there = multiprocessing.Pipe()
+    if os.fork() == 0:
+        here.close()
+        try:
+            while args := there.recv(): there.send(fork(lambda: answer(*args)))
+        except EOFError: pass
+        os._exit(0)
+    there.close()
+    def ask(*args):
+        here.send(args)
+        return here.recv() if args else os.wait()
+    return ask
 
 
-def checks(source):
-    return bool(re.search(r"\b(assert|test_fail|assert_close|check_\w+|verify_exercise|raises)\b", source))
+def functions(code):
+    "Code of all functions and class bodies inside."
+    return [f for const in code.co_consts if inspect.iscode(const) for f in (const, *functions(const))]
 
 
-def seen(sources, start, right):
-    "Later cells with a check that what the text defines can reach, by way of the names that statements use and set."
-    line = sources[start][:sources[start].index(right) + len(right)].count("\n") + 1
-    touched, methods, chosen = set(), set(), set()
-    for i in range(start, len(sources)):
-        reached = False
-        for node, used, bound, fields in flow(sources[i]):
-            if used & touched or fields & methods or i == start and node.lineno <= line <= node.end_lineno:
-                touched |= bound
-                if getattr(node, "decorator_list", []): methods |= bound
-                reached = True
-            elif i > start: touched -= bound
-        if i > start and reached and checks(sources[i]): chosen.add(i)
-    return chosen
+def altered(code, other):
+    "Pairs of function codes that differ between two versions of a statement."
+    pair = functions(code), functions(other)
+    if len(pair[0]) != len(pair[1]) or any(a.co_freevars != b.co_freevars for a, b in zip(*pair)): return []
+    return [(a, b) for a, b in zip(*pair) if a != b]
 
 
-def with_needs(sources, chosen):
-    "The chosen cells and those before them that set what they use."
-    needed, asked, out = set(), set(), []
-    for i in range(len(sources) - 1, -1, -1):
-        statements = list(flow(sources[i]))
-        sets = lambda node, bound: bound & needed or getattr(node, "decorator_list", []) and bound & asked
-        if i in chosen or any(sets(node, bound) for node, _, bound, _ in statements):
-            out.append(i)
-            for _, used, bound, fields in reversed(statements):
-                needed = needed - bound | used
-                asked |= fields
-    return sorted(out)
+def exchange(pairs):
+    "Give all functions that have the first code of a pair the second. (A decorator may have copied the function.)"
+    other = dict(pairs)
+    for f in gc.get_objects():
+        if inspect.isfunction(f) and f.__code__ in other: f.__code__ = other[f.__code__]
 
 
 def plant(chapter):
@@ -109,17 +95,36 @@ def plant(chapter):
     matplotlib.use("Agg")
     import torch
     torch.set_num_threads(1)
-    sources, namespace, fates = cells(chapter), {"__name__": "__main__"}, {}
-    homes = [home(chapter, right) for right, _ in BUGS[chapter]]
-    later = [with_needs(sources, seen(sources, i, right)) for i, (right, _) in zip(homes, BUGS[chapter])]
-    for i in with_needs(sources, {*homes}.union(*later)):
-        for n, (right, wrong) in enumerate(BUGS[chapter]):
-            if homes[n] == i:
-                wrong = sources[i].replace(right, wrong)
-                fates[n] = fork(lambda: fate([wrong, *(sources[k] for k in later[n] if k > i)], namespace))
-        if i == max(homes): break
-        run(sources[i], namespace)
-    return [fates[n] for n in range(len(homes))]
+    bugs = [planted(cells(chapter), right, wrong) for right, wrong in BUGS[chapter]]
+    namespace, copies, called = {"__name__": "__main__"}, [], []
+    sources = sum(map(statements, cells(chapter)), [])
+    code = lambda i, source: compile(source, f"statement {i}", "exec")
+    codes = [code(i, s) for i, s in enumerate(sources)]
+
+    def rest(first, i, bad):
+        "Fate of the statements from a first one to the chapter's end with another source of the i-th."
+        if first > i: exchange(altered(codes[i], code(i, bad)))
+        def work():
+            for k in range(first, len(codes)): exec(code(i, bad) if k == i else codes[k], namespace)
+        return fate(work)
+
+    def note(frame, event, _):
+        if event == "call" and frame.f_code.co_filename.startswith("statement "): called[-1].add(frame.f_code)
+
+    for statement in codes:
+        copies.append(snapshot(rest))
+        called.append(set())
+        sys.settrace(note)
+        exec(statement, namespace)
+        sys.settrace(None)
+
+    def first(i, bad):
+        "The first statement that the bug can change: the next that calls one of the functions altered, or the i-th itself."
+        pairs = altered(codes[i], code(i, bad))
+        inner = {a for a, _ in pairs if not any(f in functions(a) for f, _ in pairs)}
+        return next((k for k in range(i + 1, len(codes)) if called[k] & inner), i)
+
+    return [copies[k](k, *bug) for bug in bugs for k in [first(*bug)]]
 
 
 @pytest.fixture(scope="session")
