@@ -82,7 +82,7 @@ test: $(READY)
 	@failed=0; \
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --do_print --timing || failed=1; \
 	echo "Testing the library, the package and the site …"; \
-	$(BIN)/python -m pytest tests -v || failed=1; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -v -n 2 --durations 30 || failed=1; \
 	exit $$failed
 
 serve: $(READY)

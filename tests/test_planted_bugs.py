@@ -1,10 +1,10 @@
 """Every bug of `planted_bugs.py`, planted into its chapter, must be caught by one of the chapter's own checks.
 
-A chapter runs once as it stands, which tells what functions each statement calls; before each a copy of the process is
-kept. For a bug, the functions that it alters are exchanged in the copy before the first statement that calls one of them,
-since all before it is as it would be with the bug, and the chapter runs on from there until a check fails.
+A chapter runs as it stands, statement by statement, up to the first that calls a function which a bug alters: all before
+it is as it would be with the bug. In a copy of the process from before that statement the function is exchanged, and the
+chapter runs on from there until a check fails.
 """
-import ast, concurrent.futures, gc, inspect, json, multiprocessing, os, subprocess, sys
+import ast, functools, gc, inspect, json, multiprocessing, os, shutil, subprocess, sys, tempfile, types
 from pathlib import Path
 import pytest
 from planted_bugs import BUGS
@@ -86,62 +86,64 @@ def exchange(pairs):
     "Give all functions that have the first code of a pair the second. (A decorator may have copied the function.)"
     other = dict(pairs)
     for f in gc.get_objects():
-        if inspect.isfunction(f) and f.__code__ in other: f.__code__ = other[f.__code__]
+        if type(f) is types.FunctionType and f.__code__ in other: f.__code__ = other[f.__code__]
 
 
-def plant(chapter):
-    "The fate of each of a chapter's bugs, in their order."
+def plant(chapter, aside):
+    "The fate of each of a chapter's bugs, in their order; a folder to keep files in."
     import matplotlib
     matplotlib.use("Agg")
     import torch
     torch.set_num_threads(1)
     bugs = [planted(cells(chapter), right, wrong) for right, wrong in BUGS[chapter]]
-    namespace, copies, called = {"__name__": "__main__"}, [], []
-    sources = sum(map(statements, cells(chapter)), [])
+    sources, namespace = sum(map(statements, cells(chapter)), []), {"__name__": "__main__"}
     code = lambda i, source: compile(source, f"statement {i}", "exec")
     codes = [code(i, s) for i, s in enumerate(sources)]
 
     def rest(first, i, bad):
-        "Fate of the statements from a first one to the chapter's end with another source of the i-th."
+        "Fate of the statements from a first one to the chapter's end, on the files of then, with another source of the i-th."
+        shutil.rmtree(tempfile.tempdir)
+        shutil.copytree(aside/str(first), tempfile.tempdir)
         if first > i: exchange(altered(codes[i], code(i, bad)))
         def work():
             for k in range(first, len(codes)): exec(code(i, bad) if k == i else codes[k], namespace)
         return fate(work)
 
+    called, copies, first = set(), {}, {}
     def note(frame, event, _):
-        if event == "call" and frame.f_code.co_filename.startswith("statement "): called[-1].add(frame.f_code)
+        if frame.f_code.co_filename.startswith("statement "): called.add(frame.f_code)
 
-    for statement in codes:
-        copies.append(snapshot(rest))
-        called.append(set())
+    for k, statement in enumerate(codes):
+        if len(first) == len(bugs): break
+        shutil.copytree(tempfile.tempdir, aside/str(k))
+        copies[k] = snapshot(rest)
+        called.clear()
         sys.settrace(note)
         exec(statement, namespace)
         sys.settrace(None)
+        for i, bad in bugs:
+            pairs = altered(codes[i], code(i, bad))
+            inner = {a for a, _ in pairs if not any(f in functions(a) for f, _ in pairs)}
+            if i == k and not pairs or i < k and called & inner: first.setdefault((i, bad), k)
+        if k not in {i for i, _ in bugs} | set(first.values()):
+            copies[k]()
+            shutil.rmtree(aside/str(k))
+    return [copies[k](k, i, bad) for i, bad in bugs for k in [first.get((i, bad), i)]]
 
-    def first(i, bad):
-        "The first statement that the bug can change: the next that calls one of the functions altered, or the i-th itself."
-        pairs = altered(codes[i], code(i, bad))
-        inner = {a for a, _ in pairs if not any(f in functions(a) for f, _ in pairs)}
-        return next((k for k in range(i + 1, len(codes)) if called[k] & inner), i)
 
-    return [copies[k](k, *bug) for bug in bugs for k in [first(*bug)]]
-
-
-@pytest.fixture(scope="session")
-def fates():
-    "Fates of all bugs, two chapters at a time."
-    def chapter_fates(chapter):
-        out = subprocess.run([sys.executable, __file__, chapter], capture_output=True, text=True, cwd=ROOT/"nbs", env={**os.environ, "OMP_NUM_THREADS": "1"})
-        return json.loads(out.stdout.splitlines()[-1]) if out.returncode == 0 else out.stderr
-    with concurrent.futures.ThreadPoolExecutor(2) as pool: return dict(zip(BUGS, pool.map(chapter_fates, BUGS)))
+@functools.cache
+def fates(chapter):
+    out = subprocess.run([sys.executable, __file__, chapter], capture_output=True, text=True, cwd=ROOT/"nbs", env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return json.loads(out.stdout.splitlines()[-1]) if out.returncode == 0 else [out.stderr]*len(BUGS[chapter])
 
 
 @pytest.mark.parametrize("chapter, n", [(c, n) for c in BUGS for n in range(len(BUGS[c]))])
-def test_caught(fates, chapter, n):
+def test_caught(chapter, n):
     right, wrong = BUGS[chapter][n]
-    if isinstance(fates[chapter], str): pytest.fail(f"nbs/{chapter}.ipynb did not run:\n{fates[chapter]}")
-    assert fates[chapter][n].startswith("caught"), f"nbs/{chapter}.ipynb with\n  {wrong}\nfor\n  {right}\n{fates[chapter][n]}"
+    result = fates(chapter)[n]
+    assert result.startswith("caught"), f"nbs/{chapter}.ipynb with\n  {wrong}\nfor\n  {right}\n{result}"
 
 
 if __name__ == "__main__":
-    print("\n" + json.dumps(plant(sys.argv[1])))
+    with tempfile.TemporaryDirectory() as aside, tempfile.TemporaryDirectory() as tempfile.tempdir:
+        print("\n" + json.dumps(plant(sys.argv[1], Path(aside))))
