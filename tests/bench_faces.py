@@ -15,7 +15,6 @@ from d2c.data import Images, normalise
 from d2c.numbers import machine
 from d2c.schedule import linear
 from d2c.training import ema_rule, rate, train
-from d2c.unet import UNet
 
 STEPS, ROUNDS, BATCH, WIDTH = 6, 7, 16, 32
 g = torch.Generator().manual_seed(0)
@@ -33,12 +32,12 @@ def ours(net, times):
     def save(*_): pass
     with tempfile.TemporaryDirectory() as folder:
         train(clock(net, times), sched, data, STEPS, mirror=True, batch_size=BATCH, lr=2e-4, ema_decay=.9999, folder=folder, on_save=save,
-              channels_last=isinstance(net, UNet))
+              mixed_precision="no")
 
 
 def bare(net, times):
     "PyTorch and nothing else."
-    model = clock(net, times).to(memory_format=torch.channels_last).train()
+    model = clock(net, times).train()
     opt = torch.optim.Adam(model.parameters(), lr=2e-4, fused=True)
     plan = torch.optim.lr_scheduler.LambdaLR(opt, lambda k: rate(k, STEPS, 100))
     mean, move = [p.detach().clone() for p in model.parameters()], ema_rule(.9999)
