@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['MNIST_MD5', 'SUFFIXES', 'WHITE', 'IN_MEMORY', 'SPLITS', 'Images', 'read_idx', 'mnist', 'normalise', 'to_bytes',
-           'centre_crop', 'to_size', 'whole_file', 'cache_folder', 'pictures', 'splits', 'image_folder', 'split_folder',
-           'keyed', 'indices', 'batches', 'mirrored']
+           'centre_crop', 'to_size', 'whole_file', 'write_whole', 'cache_folder', 'pictures', 'splits', 'image_folder',
+           'split_folder', 'keyed', 'indices', 'batches', 'mirrored']
 
 # %% ../nbs/data.ipynb #3a811370
 import contextlib, errno, gzip, hashlib, io, json, lzma, math, os, warnings, zlib
@@ -259,6 +259,13 @@ def whole_file(
         raise OSError(f"The disk is full, and {path} was not written; free some space "
                       "and give the same command again.") from None
     finally: part.unlink(missing_ok=True)
+
+def write_whole(
+    path: str | Path, # missing folders are made
+    data: bytes,
+) -> None:
+    "Write a file whole or not at all. Raises OSError in a sentence if the disk is full."
+    with whole_file(path) as f: f.write(data)
 
 def cache_folder() -> Path:
     "Where large sets are kept: the folder that D2C_CACHE names, or else ~/.cache/d2c."

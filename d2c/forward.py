@@ -7,7 +7,7 @@ __all__ = ['q_step', 'q_sample', 'prior_kl', 'x0_from_eps', 'eps_from_x0', 'v_fr
 # %% ../nbs/forward.ipynb #a3ad3059
 from collections.abc import Callable
 import torch
-from .schedule import Schedule, cosine, like, linear
+from .schedule import Schedule, like, times_like
 
 # %% ../nbs/forward.ipynb #4505d4b9
 #| eq: eq-forward-kernel eq-forward-step
@@ -137,15 +137,17 @@ def target(
     raise ValueError(f"A network predicts “eps”, “x0” or “v”, not “{predicts}”.")
 
 def as_eps(
-    model: Callable,        # model(xt, t)
+    model: Callable,        # model(xt, t), for t of shape (B,) on x_t's device
     sched: Schedule,
     predicts: str = "eps",  # what the model outputs: "eps", "x0" or "v"
-) -> Callable:              # eps_model(xt, t)
-    """A model that predicts noise, from one that predicts something else.
+) -> Callable:              # eps_model(xt, t), for t an int or (B,)
+    """What a sampler asks, from a network: the noise that its answer implies.
 
     Raises ValueError for another name.
     """
-    if predicts == "eps": return model
-    if predicts == "x0": return lambda xt, t: eps_from_x0(sched, xt, t, model(xt, t))
-    if predicts == "v": return lambda xt, t: eps_from_v(sched, xt, t, model(xt, t))
-    raise ValueError(f"A network predicts “eps”, “x0” or “v”, not “{predicts}”.")
+    turned = {"eps": lambda sched, xt, t, eps: eps, "x0": eps_from_x0, "v": eps_from_v}
+    if predicts not in turned:
+        raise ValueError(f"A network predicts “eps”, “x0” or “v”, not “{predicts}”.")
+    def eps_model(xt, t):
+        return turned[predicts](sched, xt, t, model(xt, times_like(t, xt)))
+    return eps_model

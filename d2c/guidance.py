@@ -11,11 +11,11 @@ import torch
 from .ddpm import Step, check_start, normal, strides
 from .forward import x0_from_eps
 from .posterior import q_posterior, reverse_var
-from .schedule import Schedule, like
+from .schedule import Schedule, like, times_like
 
 # %% ../nbs/guidance.ipynb #9f2b161e
 def class_log_prob(
-    classifier: Callable, # classifier(xt, t) → logits, (B, K)
+    classifier: Callable, # classifier(xt, t) → logits, (B, K), for t of shape (B,)
     y: torch.Tensor,      # classes, (B,), 0 … K−1
 ) -> Callable:            # log_prob(xt, t) → log p(y | x_t), (B,)
     """What a classifier says of the classes asked for.
@@ -31,7 +31,7 @@ def class_log_prob(
                         "trained on noisy images and takes (xt, t).")
 
     def log_prob(xt, t):
-        logits = classifier(xt, t)
+        logits = classifier(xt, times_like(t, xt))
         if len(y) != len(logits):
             raise ValueError(f"There are {len(y)} classes for {len(logits)} images; "
                              "give one an image.")

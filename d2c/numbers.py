@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 from safetensors.torch import load_file, save as to_safetensors
-from .data import keyed, mnist, normalise, to_bytes
+from .data import keyed, mnist, normalise, to_bytes, write_whole
 from .ddim import ddim_steps
 from .ddpm import ddpm_steps, normal, sample
 from .elbo import bits_per_dim, bound, total
@@ -21,10 +21,9 @@ from .guidance import (class_log_prob, classifier_free_guidance, classifier_guid
                           within)
 from .memorisation import remembered
 from .metrics import Report, evaluate
-from .pretrained import RECIPES, card, load, sha256, shipped, weights_folder
-from .schedule import Schedule, spaced
-from .training import (Loaded, precision_here, read_checkpoint, save, this_process,
-                          write_whole)
+from .pretrained import RECIPES, card, load, sha256, weights_folder
+from .schedule import spaced
+from .training import Loaded, precision_here, read_checkpoint, save, this_process
 
 # %% ../nbs/numbers.ipynb #62edcd90
 def guided(

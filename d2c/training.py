@@ -2,9 +2,9 @@
 
 # %% auto #0
 __all__ = ['BINS', 'COLUMNS', 'simple_loss', 'loss_at', 'stratified_times', 'time_factor', 'loss_by_time', 'ema_decay',
-           'ema_rule', 'rate', 'this_process', 'bf16_pays', 'precision_here', 'write_whole', 'write_checkpoint',
-           'checkpoints', 'read_checkpoint', 'together', 'whole_steps', 'digest', 'as_csv', 'TrainResult', 'fit',
-           'warn_if_far', 'train', 'Loaded', 'save', 'load']
+           'ema_rule', 'rate', 'this_process', 'bf16_pays', 'precision_here', 'write_checkpoint', 'checkpoints',
+           'read_checkpoint', 'together', 'whole_steps', 'digest', 'as_csv', 'TrainResult', 'fit', 'warn_if_far',
+           'train', 'Loaded', 'save', 'load']
 
 # %% ../nbs/training.ipynb #7d51e20b
 import contextlib, csv, functools, hashlib, importlib.util, io, itertools, json, math
@@ -23,9 +23,9 @@ from accelerate.utils import broadcast_object_list, parse_flag_from_env
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 from .data import (Images, batches, indices, keyed, mirrored, normalise,
-                      whole_file)
+                      write_whole)
 from .forward import as_eps, q_sample, target
-from .schedule import Schedule
+from .schedule import Schedule, times_like
 from .unet import UNet, drop_labels
 
 # %% ../nbs/training.ipynb #0d57af5d
@@ -44,7 +44,8 @@ def simple_loss(
     Ho et al. 2020, eq. 14, divided by D.
     """
     xt = q_sample(sched, x0, t, eps)
-    out = model(xt, t.to(xt.device)) if y is None else model(xt, t.to(xt.device), y)
+    given = (times_like(t, xt),) if y is None else (times_like(t, xt), y)
+    out = model(xt, *given)
     return (out.float() - target(sched, x0, t, eps, predicts)).square().flatten(1).mean(1)
 
 # %% ../nbs/training.ipynb #69563c3b
@@ -183,14 +184,6 @@ def precision_here(
     device = device or this_process().device.type
     drawn = any(isinstance(layer, nn.Conv2d) for layer in model.modules())
     return broadcast_object_list(["bf16" if drawn and bf16_pays(device) else "no"])[0]
-
-# %% ../nbs/training.ipynb #274a2abc
-def write_whole(
-    path: str | Path, # missing folders are made
-    data: bytes,
-) -> None:
-    "Write a file whole or not at all. Raises OSError in a sentence if the disk is full."
-    with whole_file(path) as f: f.write(data)
 
 # %% ../nbs/training.ipynb #17427d3a
 def write_checkpoint(
@@ -349,7 +342,9 @@ def fit(
     rank, world = accelerator.process_index, accelerator.num_processes
     if tensorboard: accelerator.init_trackers("tensorboard")
 
-    if channels_last is None: channels_last = mixed_precision != "no"
+    if channels_last is None:    # only pictures have them
+        ranks = {v.ndim for v in model.parameters()}
+        channels_last = mixed_precision != "no" and max(ranks) == 4
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model.to(device, memory_format=layout).train()
     ema = AveragedModel(model, multi_avg_fn=ema_rule(ema_decay)).eval()
@@ -438,8 +433,7 @@ def fit(
     accelerator.unwrap_model(net, keep_fp32_wrapper=False, keep_torch_compile=False)
     model.eval()
     table = np.array(rows).reshape(-1, len(COLUMNS))
-    average = ema.module.requires_grad_(False).to(memory_format=torch.channels_last)
-    return TrainResult(average,
+    return TrainResult(ema.module.requires_grad_(False),
                        dict(zip(COLUMNS, table[:, :4].T), by_time=table[:, 4:]))
 
 # %% ../nbs/training.ipynb #d17a90c3
@@ -522,34 +516,29 @@ class Loaded(NamedTuple):
         return self.eps_model(y)(xt, t)
 
 def save(
-    model: nn.Module,  # a network with a `config`, from which it can be rebuilt
+    model: nn.Module,  # any network; with a `config` it can be rebuilt from the file alone
     path: str | Path,  # by custom it ends in .safetensors; missing folders are made
     sched: Schedule | None = None, # what it was trained with
     predicts: str = "eps",         # what it outputs
     half: bool = False,            # in half precision
 ) -> None:
-    """Write a network's weights, configuration and schedule, whole or not at all.
-
-    Raises TypeError for a model without a configuration.
-    """
-    if not hasattr(model, "config"):
-        raise TypeError(f"A {type(model).__name__} cannot be saved; only a network with "
-                        "a `config`, such as d2c.unet.UNet, knows how it was built.")
+    "Write a network's weights, configuration and schedule, whole or not at all."
     dtype = torch.float16 if half else torch.float32
-    tensors = {name: v.detach().cpu().to(dtype).contiguous()
-               for name, v in model.state_dict().items()}
-    about = dict(network=type(model).__name__, config=model.config, predicts=predicts,
-                 abar=sched and sched.abar.tolist())
+    def plain(v): return v.detach().cpu().to(dtype if v.is_floating_point() else v.dtype)
+    tensors = {name: plain(v).contiguous() for name, v in model.state_dict().items()}
+    about = dict(network=type(model).__name__, config=getattr(model, "config", None),
+                 predicts=predicts, abar=sched and sched.abar.tolist())
     write_whole(path, safetensors.torch.save(tensors, metadata={"d2c": json.dumps(about)}))
 
 def load(
     path: str | Path, # a file that `save` wrote
     network: type | tuple[type, ...] = UNet, # the class of the network in it, or several
+    into: nn.Module | None = None, # a network to put the weights into; None: rebuild it
 ) -> Loaded:
-    """Rebuild a network from its file.
+    """Rebuild a network from its file, or fill one that was built like it.
 
     Raises FileNotFoundError, or ValueError for a file that is cut short
-    or something else.
+    or something else, or for weights of another shape.
     """
     if not Path(path).is_file(): raise FileNotFoundError(f"There is no file {path}.")
     try:
@@ -565,16 +554,24 @@ def load(
                          "only files written by d2c.training.save can be loaded.")
     known = network if isinstance(network, tuple) else (network,)
     build = next((one for one in known if one.__name__ == about["network"]), None)
-    if build is None:
+    if into is None and about.get("config", {}) is None:
+        raise ValueError(f"{path} holds the weights of a {about['network']}, which does not "
+                         "say how it was built; build it, and load them with into=….")
+    if into is None and build is None:
         raise ValueError(f"{path} holds a {about['network']} and not a "
                          f"{known[0].__name__}; load it with network={about['network']}.")
+    if into is not None:
+        shapes = {name: v.shape for name, v in into.state_dict().items()}
+        if shapes != {name: v.shape for name, v in tensors.items()}:
+            raise ValueError(f"The weights in {path} are of a {about['network']} that was "
+                             f"built otherwise than this {type(into).__name__}.")
     try:
-        model = build(**about["config"])
+        model = build(**about["config"]) if into is None else into
         model.load_state_dict(tensors)
         abar = about["abar"]
         sched = abar and Schedule(torch.tensor(abar, dtype=torch.float64))
-        model.eval().to(memory_format=torch.channels_last)
-        return Loaded(model, sched, about["predicts"])
+        if into is None: model.to(memory_format=torch.channels_last)
+        return Loaded(model.eval(), sched, about["predicts"])
     except (TypeError, KeyError, ValueError, ArithmeticError, RuntimeError):
         raise ValueError(f"{path} holds another network than it says; it was changed, "
                          "or written by another version of d2c.") from None

@@ -11,9 +11,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 from d2c import command, numbers, pretrained
 from d2c.classifier import Classifier, train_classifier
+from d2c.command import sample_writer
 from d2c.data import Images, keyed, mnist, normalise
 from d2c.ddim import ddim_steps, encode_steps, slerp
-from d2c.ddpm import ddpm_steps, sample, sample_writer
+from d2c.ddpm import ddpm_steps, sample
 from d2c.elbo import bound, bound_estimate
 from d2c.forward import q_sample
 from d2c.guidance import class_log_prob, classifier_free_guidance, classifier_guidance, mean_shift_steps
@@ -182,7 +183,7 @@ def test_guidance():
 
 
 def test_bound_and_metrics():
-    net, images, y = network(), data(40), torch.tensor([0, 1, 2, 3])
+    net, images = network(), data(40)
     def figures(d):
         model, x0 = net.to(d), normalise(images.x).to(d)
         return (bound(model, SCHED, x0, 4, keyed(4), clip=True), bound_estimate(model, SCHED, x0, None, keyed(5)))
