@@ -18,7 +18,7 @@ from .data import (Images, keyed, mnist, normalise, split_folder, to_bytes,
                       write_whole)
 from .ddpm import ddpm_steps, sample
 from .faces import celeba, orl, shifted
-from .forward import as_eps
+from .forward import clipped, denoiser
 from .memorisation import remembered
 from .metrics import Score, bootstrap, evaluate, features, frechet, inception
 from .numbers import add_commands, draw, run_command
@@ -153,8 +153,8 @@ def sample_writer(
         device, g = next(average.parameters()).device, keyed(0)
         xT = torch.randn(n, *shape, generator=g).to(device)
         model = average if y is None else partial(average, y=y.to(device))
-        x = sample(ddpm_steps(as_eps(model, sched, predicts), sched, xT,
-                              spaced(sched.T, steps), generator=g))
+        denoise = clipped(denoiser(model, sched, predicts), sched)
+        x = sample(ddpm_steps(denoise, sched, xT, spaced(sched.T, steps), generator=g))
         picture = torchvision.utils.make_grid(to_bytes(x.cpu()), nrow=nrow)
         write_whole(Path(folder)/f"samples-{k:07d}.png",
                     torchvision.io.encode_png(picture).numpy().tobytes())

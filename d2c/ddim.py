@@ -8,9 +8,9 @@ __all__ = ['ddim_mean', 'q_sigma', 'ddim_weight', 'ddim_sigma', 'ddim_update', '
 import math
 from collections.abc import Callable, Iterable, Iterator
 import torch
-from .ddpm import Guess, Step, denoiser, strides, walk
+from .ddpm import Step, strides, walk
 from .forward import eps_from_x0
-from .oracle import GaussianMixture
+from .oracle import GaussianMixture, Guess
 from .posterior import check_order, reverse_var
 from .schedule import Schedule, like
 
@@ -97,12 +97,11 @@ def ddim_update(
     return update
 
 def ddim_steps(
-    eps_model: Callable,                # eps_model(xt, t) → predicted noise, for t an int
+    denoise: Callable,                  # denoise(xt, t) → Guess, for t an int
     sched: Schedule,
     xT: torch.Tensor,                   # standard normal noise, (B, …)
     times: Iterable[int] | None = None, # from high to low, in 1 … T; None: all
     eta: float = 0.,                    # 0: deterministic; 1: DDPM
-    clip: bool = True,                  # clip x̂_0 to [−1, 1], the range of images
     generator=None,                     # of fresh noise: one, or a list with one an image
 ) -> Iterator[Step]:
     """Sample along any list of times. Song et al. 2021, eq. 12.
@@ -111,8 +110,7 @@ def ddim_steps(
     Raises ValueError for a bad list of times, an η outside 0 … 1, an xT that is not
     finite, or a list of generators that is not as long as the batch.
     """
-    return walk(ddim_update(sched, eta), denoiser(eps_model, sched, clip), xT,
-                strides(sched, times), generator)
+    return walk(ddim_update(sched, eta), denoise, xT, strides(sched, times), generator)
 
 # %% ../nbs/ddim.ipynb #57c5fe97
 #| eq: eq-ddim-ode
@@ -152,19 +150,19 @@ def encode_update(
     return update
 
 def encode_steps(
-    eps_model: Callable,                # eps_model(xt, t) → predicted noise, for t an int
+    denoise: Callable,                  # denoise(xt, t) → Guess, for t an int
     sched: Schedule,
     x0: torch.Tensor,                   # images, (B, …)
     times: Iterable[int] | None = None, # as for the sampler, from high to low; None: all
 ) -> Iterator[Step]:                    # up: from t to s > t, ending at the highest time
     """From images to the noise that they come from. Song et al. 2021, section 4.3.
 
-    Decode with `ddim_steps` on the same times, with η = 0 and clip=False: clipping
-    leaves the flow wherever x̂_0 leaves [−1, 1].
+    Decode with `ddim_steps` on the same times, with η = 0 and the same model; one that
+    clips leaves the flow wherever x̂_0 leaves [−1, 1].
     Raises ValueError for a bad list of times, or images that are not finite.
     """
     pairs = [(s, t) for t, s in reversed(strides(sched, times))]
-    return walk(encode_update(sched), denoiser(eps_model, sched, clip=False), x0, pairs)
+    return walk(encode_update(sched), denoise, x0, pairs)
 
 # %% ../nbs/ddim.ipynb #1e070780
 #| eq: eq-ddim-slerp

@@ -8,7 +8,7 @@ __all__ = ['gaussian_kl', 'discretised_log_prob', 'model_var', 'vlb_term', 'loss
 import math
 from collections.abc import Callable
 import torch
-from .forward import prior_kl, q_sample, x0_from_eps
+from .forward import prior_kl, q_sample
 from .posterior import q_posterior, reverse_var
 from .schedule import Schedule, like
 
@@ -67,13 +67,12 @@ def model_var(
 # %% ../nbs/elbo.ipynb #ebf1a0c2
 #| eq: eq-elbo-terms
 def vlb_term(
-    eps_model: Callable,      # eps_model(xt, t) → predicted noise, (B, …)
+    denoise: Callable,        # denoise(xt, t) → Guess
     sched: Schedule,
     x0: torch.Tensor,         # clean data, (B, …)
-    t: int | torch.Tensor,    # times 1 … T with ᾱ_t > 0, an int or (B,)
+    t: int | torch.Tensor,    # times 1 … T, an int or (B,)
     eps: torch.Tensor,        # standard normal noise, like x0: makes x_t
     var: str = "beta_tilde",  # the model's variance, or "beta"
-    clip: bool = False,       # clip x̂_0 to [−1, 1], as samplers of images do
     decoder: str = "levels",  # for bytes scaled to [−1, 1]; "density" for continuous data
 ) -> torch.Tensor:            # (B,), float64, on the CPU, nats a datum
     """One draw of the bound's term L_{t−1}: a divergence, or −log p(x_0 | x_1) at t = 1.
@@ -84,10 +83,7 @@ def vlb_term(
     if decoder not in ("levels", "density"):
         raise ValueError(f"The decoder is “levels” or “density”, not “{decoder}”.")
     xt = q_sample(sched, x0, t, eps)
-    eps_hat = eps_model(xt, t)
-    x0, xt, eps_hat = (v.cpu().double() for v in (x0, xt, eps_hat))
-    x0_hat = x0_from_eps(sched, xt, t, eps_hat)
-    if clip: x0_hat = x0_hat.clamp(-1, 1)
+    x0, xt, x0_hat = (v.cpu().double() for v in (x0, xt, denoise(xt, t).x0))
     true_mean, true_var = q_posterior(sched, x0, xt, t, t - 1)
     mean, _ = q_posterior(sched, x0_hat, xt, t, t - 1)
     sigma2 = torch.as_tensor(like(model_var(sched, t, var), x0), dtype=torch.float64)
@@ -136,12 +132,12 @@ def bits_per_dim(
 # %% ../nbs/elbo.ipynb #385e3bcf
 @torch.no_grad()
 def bound(
-    eps_model: Callable,  # eps_model(xt, t) → predicted noise
+    denoise: Callable,    # denoise(xt, t) → Guess
     sched: Schedule,
     x0: torch.Tensor,     # clean data, (B, …)
     n: int = 64,          # draws for each term, at least 2
     generator: torch.Generator | None = None, # on the CPU
-    **kw,                 # passed on to `vlb_term`: var, clip, decoder
+    **kw,                 # passed on to `vlb_term`: var, decoder
 ) -> torch.Tensor:        # float64 (T+1, n), nats: row k holds draws of L_k, k = 0 … T
     """Draws of every term of the bound, each on its own random images and noise.
 
@@ -156,7 +152,7 @@ def bound(
     def term(t):
         x = images()
         eps = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
-        return vlb_term(eps_model, sched, x, t, eps, **kw)
+        return vlb_term(denoise, sched, x, t, eps, **kw)
     rows = [term(t) for t in range(1, sched.T + 1)]
     return torch.stack([*rows, prior_kl(sched, images())]).cpu()
 
@@ -184,12 +180,12 @@ def importance(
 # %% ../nbs/elbo.ipynb #96613bca
 #| eq: eq-elbo-estimate
 def bound_estimate(
-    eps_model: Callable,   # eps_model(xt, t) → predicted noise, for t of shape (B,)
+    denoise: Callable,     # denoise(xt, t) → Guess, for t of shape (B,)
     sched: Schedule,
     x0: torch.Tensor,      # clean data, (B, …)
     p: torch.Tensor | None = None, # of `importance`, (T+1,); None: all times alike
     generator: torch.Generator | None = None, # on the CPU
-    **kw,                  # passed on to `vlb_term`: var, clip, decoder
+    **kw,                  # passed on to `vlb_term`: var, decoder
 ) -> torch.Tensor:         # (B,), on the CPU, nats: an unbiased estimate of each datum's bound
     """The bound from one random time a datum. Its mean can be trained on.
 
@@ -201,5 +197,5 @@ def bound_estimate(
                          "and p_0 must be 0.")
     t = torch.multinomial(p, len(x0), replacement=True, generator=generator)
     eps = torch.randn(x0.shape, generator=generator, dtype=x0.dtype).to(x0.device)
-    term = vlb_term(eps_model, sched, x0, t.to(x0.device), eps, **kw)
+    term = vlb_term(denoise, sched, x0, t.to(x0.device), eps, **kw)
     return prior_kl(sched, x0) + term/p[t].to(term.device)

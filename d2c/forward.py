@@ -2,11 +2,12 @@
 
 # %% auto #0
 __all__ = ['q_step', 'q_sample', 'prior_kl', 'x0_from_eps', 'eps_from_x0', 'v_from_eps', 'x0_from_v', 'eps_from_v',
-           'score_from_eps', 'eps_from_score', 'target', 'as_eps']
+           'score_from_eps', 'eps_from_score', 'target', 'denoiser', 'clipped']
 
 # %% ../nbs/forward.ipynb #a3ad3059
 from collections.abc import Callable
 import torch
+from .oracle import Guess
 from .schedule import Schedule, like, times_like
 
 # %% ../nbs/forward.ipynb #4505d4b9
@@ -56,8 +57,14 @@ def x0_from_eps(
     t: int | torch.Tensor,  # times 0 … T with ᾱ_t > 0
     eps: torch.Tensor,      # noise, or its prediction
 ) -> torch.Tensor:          # (B, …)
-    "The clean data that this noise implies. Ho et al. 2020, eq. 15."
+    """The clean data that this noise implies. Ho et al. 2020, eq. 15.
+
+    Raises ValueError where ᾱ_t = 0.
+    """
     abar = sched.at(t)
+    if not torch.as_tensor(abar).all():
+        raise ValueError("Where nothing is left of the data (ᾱ = 0) noise cannot say what "
+                         "they were; predict v or x_0, or start below.")
     return (xt - like((1 - abar)**0.5, xt)*eps)/like(abar**0.5, xt)
 
 def eps_from_x0(
@@ -136,18 +143,33 @@ def target(
     if predicts == "v": return v_from_eps(sched, x0, t, eps)
     raise ValueError(f"A network predicts “eps”, “x0” or “v”, not “{predicts}”.")
 
-def as_eps(
-    model: Callable,        # model(xt, t), for t of shape (B,) on x_t's device
+def denoiser(
+    network: Callable,      # network(xt, t), for t of shape (B,) on x_t's device
     sched: Schedule,
-    predicts: str = "eps",  # what the model outputs: "eps", "x0" or "v"
-) -> Callable:              # eps_model(xt, t), for t an int or (B,)
-    """What a sampler asks, from a network: the noise that its answer implies.
+    predicts: str = "eps",  # what it outputs: "eps", "x0" or "v"
+) -> Callable:              # denoise(xt, t) → Guess, for t an int or (B,)
+    """The model that a network makes, whatever it predicts.
 
-    Raises ValueError for another name.
+    What else the network takes, such as classes, can be given after t. Raises ValueError
+    for another name.
     """
-    turned = {"eps": lambda sched, xt, t, eps: eps, "x0": eps_from_x0, "v": eps_from_v}
-    if predicts not in turned:
+    if predicts not in ("eps", "x0", "v"):
         raise ValueError(f"A network predicts “eps”, “x0” or “v”, not “{predicts}”.")
-    def eps_model(xt, t):
-        return turned[predicts](sched, xt, t, model(xt, times_like(t, xt)))
-    return eps_model
+    def denoise(xt, t, *more):
+        out = network(xt, times_like(t, xt), *more)
+        if predicts == "eps": return Guess(x0_from_eps(sched, xt, t, out), out)
+        if predicts == "x0": return Guess(out, eps_from_x0(sched, xt, t, out))
+        return Guess(x0_from_v(sched, xt, t, out), eps_from_v(sched, xt, t, out))
+    return denoise
+
+def clipped(
+    denoise: Callable, # denoise(xt, t) → Guess
+    sched: Schedule,
+    low: float = -1.,  # the least value of the data
+    high: float = 1.,  # and the greatest
+) -> Callable:         # the same, with x̂_0 in this range
+    "A model that knows the range of its data; the noise is worked out again."
+    def inside(xt, t):
+        x0 = denoise(xt, t).x0.clamp(low, high)
+        return Guess(x0, eps_from_x0(sched, xt, t, x0))
+    return inside

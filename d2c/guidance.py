@@ -8,7 +8,9 @@ __all__ = ['class_log_prob', 'gradient', 'scale_at', 'classifier_guidance', 'mea
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 import torch
-from .ddpm import Step, denoiser, strides, walk
+from .ddpm import Step, strides, walk
+from .forward import x0_from_eps
+from .oracle import Guess
 from .posterior import q_posterior, reverse_var
 from .schedule import Schedule, like, times_like
 
@@ -67,21 +69,23 @@ def scale_at(
     return gamma
 
 def classifier_guidance(
-    eps_model: Callable, # eps_model(xt, t) → predicted noise
+    denoise: Callable,   # denoise(xt, t) → Guess
     log_prob: Callable,  # log_prob(xt, t) → log p(y | x_t), (B,)
     sched: Schedule,
     scale=1.,            # γ: a number, (B,), or a function of t; 0: off
-) -> Callable:           # eps_model(xt, t), guided, for t an int
+) -> Callable:           # the same, guided, for t an int
     """Steer a model towards what log_prob favours. Dhariwal & Nichol 2021, algorithm 2.
 
-    Gradients go through log_prob only. Raises ValueError for a scale that is not finite.
+    Gradients go through log_prob only. Where ᾱ_t = 0 nothing can be told from x_t, and
+    nothing is steered. Raises ValueError for a scale that is not finite.
     """
     if not callable(scale): scale_at(scale, 0)
     def guided(xt, t):
-        gamma, eps = scale_at(scale, t, len(xt)), eps_model(xt, t)
-        if not torch.is_tensor(gamma) and gamma == 0: return eps
-        root = like((1 - sched.at(t))**0.5, xt)
-        return eps - like(gamma, xt)*root*gradient(log_prob, xt, t)
+        gamma, guess, abar = scale_at(scale, t, len(xt)), denoise(xt, t), sched.at(t)
+        if abar == 0 or not torch.is_tensor(gamma) and gamma == 0: return guess
+        root = like((1 - abar)**0.5, xt)
+        eps = guess.eps - like(gamma, xt)*root*gradient(log_prob, xt, t)
+        return Guess(x0_from_eps(sched, xt, t, eps), eps)
     return guided
 
 # %% ../nbs/guidance.ipynb #d21b70fb
@@ -108,14 +112,13 @@ def mean_shift_update(
     return update
 
 def mean_shift_steps(
-    eps_model: Callable,  # eps_model(xt, t) → predicted noise, for t an int
+    denoise: Callable,    # denoise(xt, t) → Guess, for t an int
     log_prob: Callable,   # log_prob(xt, t) → log p(y | x_t), (B,)
     sched: Schedule,
     xT: torch.Tensor,     # standard normal noise, (B, …)
     times: Iterable[int] | None = None, # from high to low; None: all
     scale=1.,             # γ: a number, (B,), or a function of t; 0: off
     var: str = "beta_tilde", # or "beta"
-    clip: bool = True,    # clip x̂_0 to [−1, 1]
     generator=None,       # of fresh noise: one, or a list with one an image
 ) -> Iterator[Step]:
     """Ancestral sampling with a shifted mean. Dhariwal & Nichol 2021, algorithm 1.
@@ -123,17 +126,16 @@ def mean_shift_steps(
     Raises ValueError as `ddpm_steps`, or for a scale that is not finite.
     """
     update = mean_shift_update(sched, log_prob, scale, var)
-    return walk(update, denoiser(eps_model, sched, clip), xT, strides(sched, times),
-                generator)
+    return walk(update, denoise, xT, strides(sched, times), generator)
 
 # %% ../nbs/guidance.ipynb #95f51693
 #| eq: eq-guidance-free
 def classifier_free_guidance(
-    cond_model: Callable, # cond_model(xt, t, y) → predicted noise
+    denoise: Callable,    # denoise(xt, t, y) → Guess
     y: torch.Tensor,      # classes, (B,)
     null: int,            # the class that stands for any
     scale=1.,             # γ: a number, (B,), or a function of t; 0: any class; 1: y
-) -> Callable:            # eps_model(xt, t), guided, for t an int
+) -> Callable:            # denoise(xt, t) → Guess, guided, for t an int
     """Steer a model by the classifier that it contains. Ho & Salimans 2022, eq. 6.
 
     Both answers come from one evaluation of twice the batch; where γ is 0 or 1 one
@@ -151,10 +153,12 @@ def classifier_free_guidance(
                              "give one an image.")
         gamma = scale_at(scale, t, len(xt))
         if not torch.is_tensor(gamma) and gamma in (0, 1):
-            return cond_model(xt, t, y if gamma else nothing)
-        both = cond_model(torch.cat([xt, xt]), t, torch.cat([nothing, y]))
-        without, given = both.chunk(2)
-        return without + like(gamma, xt)*(given - without)
+            return denoise(xt, t, y if gamma else nothing)
+        both = denoise(torch.cat([xt, xt]), t, torch.cat([nothing, y]))
+        def steered(answers):
+            without, given = answers.chunk(2)
+            return without + like(gamma, xt)*(given - without)
+        return Guess(*map(steered, both))
     return guided
 
 # %% ../nbs/guidance.ipynb #f5fd4560

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from .forward import eps_from_x0
 from .metrics import Report, Score, bootstrap, neighbours
+from .oracle import Guess
 from .schedule import Schedule
 
 # %% ../nbs/memorisation.ipynb #ed288af7
@@ -28,13 +29,13 @@ def picture_weights(
 def ideal(
     sched: Schedule,
     x: torch.Tensor, # the training pictures x^i, floats, (N, …)
-) -> Callable:       # eps_model(xt, t), for t an int
-    "The model with the lowest training loss that there can be, as a noise predictor."
-    def eps_model(xt, t):
+) -> Callable:       # denoise(xt, t) → Guess, for t an int
+    "The model with the lowest training loss that there can be."
+    def denoise(xt, t):
         w = picture_weights(sched, x.to(xt), xt, t)
         x0 = (w@x.to(xt).flatten(1)).reshape(xt.shape)
-        return eps_from_x0(sched, xt, t, x0)
-    return eps_model
+        return Guess(x0, eps_from_x0(sched, xt, t, x0))
+    return denoise
 
 # %% ../nbs/memorisation.ipynb #490da0a1
 #| eq: eq-memorisation-half

@@ -16,7 +16,7 @@ from .ddim import ddim_steps
 from .ddpm import ddpm_steps, normal, sample
 from .elbo import bits_per_dim, bound, total
 from .faces import orl
-from .forward import q_sample
+from .forward import clipped, q_sample
 from .guidance import (class_log_prob, classifier_free_guidance, classifier_guidance,
                           within)
 from .memorisation import remembered
@@ -32,7 +32,7 @@ def guided(
     scale: float = 1.,  # γ
     classifier: str | None = None,          # that guides, by its name; None: without one
     interval: tuple[int, int] | None = None, # guide from the first time to the last only
-) -> Callable:          # eps_model(xt, t), for t an int
+) -> Callable:          # denoise(xt, t) → Guess, for t an int
     """A model that is asked for classes.
 
     Raises ValueError if a network without classes gets no classifier.
@@ -40,11 +40,11 @@ def guided(
     if interval: scale = within(*interval, scale, outside=0. if classifier else 1.)
     if classifier:
         log_prob = class_log_prob(load(classifier).model.to(y.device), y)
-        return classifier_guidance(loaded.eps_model(), log_prob, loaded.sched, scale)
+        return classifier_guidance(loaded.denoiser(), log_prob, loaded.sched, scale)
     if not loaded.model.num_classes:
         raise ValueError("This network knows no classes; give the name of a classifier "
                          "that guides it, such as mnist-noisy-classifier.")
-    return classifier_free_guidance(loaded.cond_model, y, loaded.model.num_classes, scale)
+    return classifier_free_guidance(loaded.denoiser(), y, loaded.model.num_classes, scale)
 
 def draw(
     loaded: Loaded,
@@ -84,12 +84,13 @@ def draw(
             continue
         each = [keyed(seed, i) for i in range(start, stop)]
         xT = normal(torch.empty(stop - start, model.channels, *model.size), each).to(device)
-        eps_model = (loaded.eps_model() if y is None
-                     else guided(loaded, y[start:stop].to(device), **guidance))
-        common = eps_model, loaded.sched, xT, times
+        denoise = (loaded.denoiser() if y is None
+                   else guided(loaded, y[start:stop].to(device), **guidance))
+        if clip: denoise = clipped(denoise, loaded.sched)
+        common = denoise, loaded.sched, xT, times
         with torch.autocast(device, torch.bfloat16, enabled=short):
-            x = sample(ddpm_steps(*common, var, clip, each) if eta is None
-                       else ddim_steps(*common, eta, clip, each))
+            x = sample(ddpm_steps(*common, var, each) if eta is None
+                       else ddim_steps(*common, eta, each))
         out.append(to_bytes(x.float().cpu()))
         if kept: write_whole(kept, to_safetensors({"x": out[-1]}))
     return torch.cat(out)
@@ -122,7 +123,8 @@ def likelihood(
 ) -> dict: # "bits per dimension", "95 %", and "terms", L_0 … L_T in bits per dimension
     "The bound on the negative log-likelihood of MNIST's test digits, without classes."
     x0 = normalise(mnist("test").x).to(loaded.device)
-    draws = bound(loaded.eps_model(), loaded.sched, x0, n, keyed(seed), var=var, clip=True)
+    model = clipped(loaded.denoiser(), loaded.sched)
+    draws = bound(model, loaded.sched, x0, n, keyed(seed), var=var)
     nats, error = total(draws)
     bits = lambda v: bits_per_dim(v, x0[0].numel())
     return {"bits per dimension": bits(nats), "95 %": 1.96*bits(error),

@@ -24,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 from .data import (Images, batches, indices, keyed, mirrored, normalise,
                       write_whole)
-from .forward import as_eps, q_sample, target
+from .forward import denoiser, q_sample, target
 from .schedule import Schedule, times_like
 from .unet import UNet, drop_labels
 
@@ -498,22 +498,17 @@ class Loaded(NamedTuple):
         "Where the network is."
         return next(self.model.parameters()).device
 
-    def eps_model(
+    def denoiser(
         self,
         y: int | torch.Tensor | None = None, # classes, one for all or (B,)
-    ) -> Callable:                           # eps_model(xt, t), for the samplers
-        "The noise that the network predicts, for the given classes."
-        given = self.model if y is None else lambda xt, t: self.model(xt, t, y)
-        return as_eps(given, self.sched, self.predicts)
+    ) -> Callable:                           # denoise(xt, t) → Guess, for the samplers
+        """The model that the network makes, for the given classes.
 
-    def cond_model(
-        self,
-        xt: torch.Tensor,     # (B, C, H, W)
-        t: int | torch.Tensor,
-        y: torch.Tensor,      # classes, (B,); the network's `num_classes` for none
-    ) -> torch.Tensor:        # predicted noise, like xt
-        "The same as a function of the classes too, for `classifier_free_guidance`."
-        return self.eps_model(y)(xt, t)
+        Without them it takes them after t, for `classifier_free_guidance`; the network's
+        `num_classes` stands for none.
+        """
+        denoise = denoiser(self.model, self.sched, self.predicts)
+        return denoise if y is None else lambda xt, t: denoise(xt, t, y)
 
 def save(
     model: nn.Module,  # any network; with a `config` it can be rebuilt from the file alone

@@ -12,6 +12,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, __version__
 from d2c.ddim import ddim_steps
 from d2c.ddpm import ddpm_steps, sample
 from d2c.numbers import machine
+from d2c.forward import clipped, denoiser
 from d2c.pretrained import load
 from d2c.schedule import linear, spaced
 
@@ -24,10 +25,13 @@ xT = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
 def model(x, t): return noise
 
 
-def ours_ddim(clip=False): return sample(ddim_steps(model, sched, xT, spaced(1000, 50), clip=clip))
-def ours_ddpm(clip=False): return sample(ddpm_steps(model, sched, xT, clip=clip))
-def ours_ddim_clipped(): return ours_ddim(True)
-def ours_ddpm_clipped(): return ours_ddpm(True)
+denoise = denoiser(model, sched)
+
+
+def ours_ddim(denoise=denoise): return sample(ddim_steps(denoise, sched, xT, spaced(1000, 50)))
+def ours_ddpm(denoise=denoise): return sample(ddpm_steps(denoise, sched, xT))
+def ours_ddim_clipped(): return ours_ddim(clipped(denoise, sched))
+def ours_ddpm_clipped(): return ours_ddpm(clipped(denoise, sched))
 
 
 @torch.no_grad()
@@ -92,7 +96,7 @@ def digits(steps, eta):
     "Sixteen digits by the network that ships."
     loaded, y = load("mnist-cond"), torch.arange(16)%10
     noise = torch.randn(16, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    return lambda: sample(ddim_steps(loaded.eps_model(y), loaded.sched, noise, spaced(1000, steps), eta))
+    return lambda: sample(ddim_steps(clipped(loaded.denoiser(y), loaded.sched), loaded.sched, noise, spaced(1000, steps), eta))
 
 
 def installed(name):

@@ -8,7 +8,7 @@ The results go to book/measured/memorisation.json; runs of digits are kept in ru
 import json, sys
 from pathlib import Path
 import torch
-from d2c.data import Images, keyed, mnist, normalise
+from d2c.data import Images, keyed, mnist, normalise, write_whole
 from d2c.faces import orl
 from d2c.memorisation import nearer, remembered
 from d2c.numbers import draw, machine

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torchvision.io import encode_png
 from torchvision.utils import make_grid
-from d2c.data import keyed, mnist, normalise, to_bytes
+from d2c.data import keyed, mnist, normalise, to_bytes, write_whole
 from d2c.ddpm import ddpm_steps, sample
-from d2c.forward import as_eps, q_sample
+from d2c.forward import clipped, denoiser, q_sample
 from d2c.metrics import evaluate
 from d2c.numbers import machine
 from d2c.pretrained import load
@@ -33,26 +33,26 @@ def network(predicts):
     return train(digits(), sched, data, STEPS, predicts, batch_size=BATCH, lr=3e-3, progress=False)
 
 
-def drawn(model, predicts, y, steps, clip=True, key=0):
+def drawn(model, predicts, y, steps, key=0, limit=clipped):
     "Bytes, from the same noise for every model."
     xT = torch.randn(len(y), 1, 28, 28, generator=seed(1 + key))
-    eps_model = as_eps(functools.partial(model, y=y.to(device)), sched, predicts)
+    denoise = limit(denoiser(functools.partial(model, y=y.to(device)), sched, predicts), sched)
     noise = [keyed(2, key, i) for i in range(len(y))]
-    return to_bytes(sample(ddpm_steps(eps_model, sched, xT.to(device), spaced(1000, steps), clip=clip, generator=noise)).cpu())
+    return to_bytes(sample(ddpm_steps(denoise, sched, xT.to(device), spaced(1000, steps), generator=noise)).cpu())
 
 
 def eps_error(model, predicts):
     "Mean squared error of the predicted noise at some times, on 200 test digits."
     test = mnist("test")
     x0, y, noise = normalise(test.x[:200]).to(device), test.y[:200].to(device), torch.randn(200, 1, 28, 28, generator=seed(0)).to(device)
-    eps_model = as_eps(functools.partial(model, y=y), sched, predicts)
-    with torch.no_grad(): return [(eps_model(q_sample(sched, x0, t, noise), t) - noise).square().mean().item() for t in TIMES]
+    denoise = denoiser(functools.partial(model, y=y), sched, predicts)
+    with torch.no_grad(): return [(denoise(q_sample(sched, x0, t, noise), t).eps - noise).square().mean().item() for t in TIMES]
 
 
-def judged(model, predicts, n, clip=True):
+def judged(model, predicts, n, limit=clipped):
     "n samples in 25 steps, by the judge."
     y = data.y[torch.randperm(len(data.y), generator=seed(3))[:n]]
-    x = torch.cat([drawn(model, predicts, part, 25, clip, k) for k, part in enumerate(y.split(250))])
+    x = torch.cat([drawn(model, predicts, part, 25, k, limit) for k, part in enumerate(y.split(250))])
     return {name: score._asdict() for name, score in evaluate(judge, x, y).items()}
 
 
@@ -62,7 +62,7 @@ if __name__ == "__main__":
         model, log = network(predicts)
         loss = [part.mean() for part in torch.tensor(log["loss"]).split(25)]
         out[predicts] = dict(loss=[round(v.item(), 6) for v in loss], eps_error=eps_error(model, predicts),
-                             judged=judged(model, predicts, 2000), unclipped=judged(model, predicts, 2000, clip=False))
+                             judged=judged(model, predicts, 2000), unclipped=judged(model, predicts, 2000, lambda denoise, _: denoise))
         grids.append(drawn(model, predicts, torch.arange(10).repeat(2), 1000))
         print(predicts, out[predicts]["judged"]["Fréchet distance"], out[predicts]["unclipped"]["class as asked"], flush=True)
     shipped = load("mnist-cond")

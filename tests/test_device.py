@@ -16,7 +16,7 @@ from d2c.data import Images, keyed, mnist, normalise
 from d2c.ddim import ddim_steps, encode_steps, slerp
 from d2c.ddpm import ddpm_steps, sample
 from d2c.elbo import bound, bound_estimate
-from d2c.forward import q_sample
+from d2c.forward import clipped, denoiser, q_sample
 from d2c.guidance import class_log_prob, classifier_free_guidance, classifier_guidance, mean_shift_steps
 from d2c.memorisation import ideal
 from d2c.metrics import evaluate
@@ -160,8 +160,10 @@ def test_samplers(generator):
         if isinstance(generator, list): return [torch.Generator().set_state(s) for s in copy.deepcopy(state)]
         return generator and torch.Generator().set_state(state.clone())
     def run(d, net):
-        model, x = (lambda xt, t: net(xt, t, 1)), noise().to(d)
-        out = [sample(ddim_steps(model, SCHED, x, TIMES)), sample(encode_steps(model, SCHED, x.clamp(-1, 1), TIMES)), slerp(x, x.flip(0), .3)]
+        net1, x = (lambda xt, t: net(xt, t, 1)), noise().to(d)
+        raw = denoiser(net1, SCHED)
+        model = clipped(raw, SCHED)
+        out = [sample(ddim_steps(model, SCHED, x, TIMES)), sample(encode_steps(raw, SCHED, x.clamp(-1, 1), TIMES)), slerp(x, x.flip(0), .3)]
         if generator: out += [sample(ddpm_steps(model, SCHED, x, TIMES, var, generator=again())) for var in ("beta", "beta_tilde")]
         else: assert sample(ddpm_steps(model, SCHED, x, TIMES)).isfinite().all()
         return torch.cat(out + [sample(ddim_steps(model, SCHED, x, TIMES, 1., generator=again()))] if generator else out)
@@ -172,12 +174,12 @@ def test_guidance():
     torch.manual_seed(0)
     judge, y = Classifier(size=8, width=8, groups=4, mults=(1,), num_classes=3).eval(), torch.tensor([0, 1, 2, 0])
     def run(d, net):
-        model, log_prob, x = net, class_log_prob(copy.deepcopy(judge).to(d), y.to(d)), noise().to(d)
+        model, log_prob, x = denoiser(net, SCHED), class_log_prob(copy.deepcopy(judge).to(d), y.to(d)), noise().to(d)
         of_each = torch.tensor([0., 1., 2., 3.], dtype=torch.float64)
         return torch.cat([
-            *[sample(ddim_steps(classifier_guidance(model, log_prob, SCHED, scale), SCHED, x, TIMES)) for scale in (2., of_each, of_each[1])],
-            *[sample(mean_shift_steps(model, log_prob, SCHED, x, TIMES, scale, generator=keyed(3))) for scale in (2., of_each)],
-            *[sample(ddim_steps(classifier_free_guidance(net, y.to(d), 3, scale), SCHED, x, TIMES)) for scale in (2., of_each, lambda t: t/10)],
+            *[sample(ddim_steps(clipped(classifier_guidance(model, log_prob, SCHED, scale), SCHED), SCHED, x, TIMES)) for scale in (2., of_each, of_each[1])],
+            *[sample(mean_shift_steps(clipped(model, SCHED), log_prob, SCHED, x, TIMES, scale, generator=keyed(3))) for scale in (2., of_each)],
+            *[sample(ddim_steps(clipped(classifier_free_guidance(model, y.to(d), 3, scale), SCHED), SCHED, x, TIMES)) for scale in (2., of_each, lambda t: t/10)],
             sample(ddim_steps(ideal(SCHED, normalise(data().x)), SCHED, x, TIMES))])
     agrees(run)
 
@@ -185,8 +187,8 @@ def test_guidance():
 def test_bound_and_metrics():
     net, images = network(), data(40)
     def figures(d):
-        model, x0 = net.to(d), normalise(images.x).to(d)
-        return (bound(model, SCHED, x0, 4, keyed(4), clip=True), bound_estimate(model, SCHED, x0, None, keyed(5)))
+        model, x0 = denoiser(net.to(d), SCHED), normalise(images.x).to(d)
+        return (bound(clipped(model, SCHED), SCHED, x0, 4, keyed(4)), bound_estimate(model, SCHED, x0, None, keyed(5)))
     for want, got in zip(figures("cpu"), figures(DEVICE)):
         assert got.dtype == torch.float64 and got.device.type == "cpu"
         torch.testing.assert_close(got, want, atol=1e-3, rtol=1e-3)

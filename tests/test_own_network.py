@@ -67,11 +67,11 @@ def test_trained_saved_loaded_sampled_guided(build, shape, predicts, tmp_path):
     for a, b in zip(trained.state_dict().values(), loaded.model.state_dict().values(), strict=True): assert a.equal(b)
 
     y, xT = torch.arange(6)%3, torch.randn(6, *shape)
-    eps_model = loaded.eps_model(y if K else None)
+    model = loaded.denoiser(y if K else None)
     log_prob = class_log_prob(lambda xt, t: torch.stack([xt.flatten(1).sum(1), 0*xt.flatten(1)[:, 0], xt.flatten(1)[:, 1]], 1), y)
-    for steps in (ddpm_steps(eps_model, SCHED, xT, TIMES), ddim_steps(eps_model, SCHED, xT, TIMES), encode_steps(eps_model, SCHED, xT, TIMES),
-                  ddim_steps(classifier_guidance(eps_model, log_prob, SCHED, 2.), SCHED, xT, TIMES), mean_shift_steps(eps_model, log_prob, SCHED, xT, TIMES),
-                  *([ddpm_steps(classifier_free_guidance(loaded.cond_model, y, K, 2.), SCHED, xT, TIMES)] if K else [])):
+    for steps in (ddpm_steps(model, SCHED, xT, TIMES), ddim_steps(model, SCHED, xT, TIMES), encode_steps(model, SCHED, xT, TIMES),
+                  ddim_steps(classifier_guidance(model, log_prob, SCHED, 2.), SCHED, xT, TIMES), mean_shift_steps(model, log_prob, SCHED, xT, TIMES),
+                  *([ddpm_steps(classifier_free_guidance(loaded.denoiser(), y, K, 2.), SCHED, xT, TIMES)] if K else [])):
         x = sample(steps)
         assert x.shape == xT.shape and x.isfinite().all() and not x.equal(xT)
 
@@ -89,6 +89,6 @@ def test_a_small_network_learns_the_pinwheel(tmp_path):
     trained = train(Plane(), sched, Images(points.float(), arm, []), 800, "v", batch_size=512, lr=5e-3, progress=False).model
     save(trained, tmp_path/"plane.safetensors", sched, "v")
     loaded = load(tmp_path/"plane.safetensors", into=Plane())
-    x = sample(ddim_steps(loaded.eps_model(), loaded.sched, torch.randn(4000, 2, generator=torch.Generator().manual_seed(1)), spaced(1000, 50), clip=False))
+    x = sample(ddim_steps(loaded.denoiser(), loaded.sched, torch.randn(4000, 2, generator=torch.Generator().manual_seed(1)), spaced(1000, 50)))
     better = gm.log_prob(x).mean() - gm.log_prob(torch.randn(4000, 2)*x.std()).mean()
     assert better > .5 and (x.mean(0) - points.mean(0).float()).abs().max() < .1
