@@ -186,7 +186,8 @@ def denoiser(
     "The exact model of this mixture: x_t, t → E[x_0 | x_t] and E[ε | x_t], in x_t's dtype."
     mean, _ = moments(self)
     def denoise(xt, t):
-        a, x = torch.as_tensor(sched.at(t)).double().reshape(-1, 1), xt.double()
+        a = torch.as_tensor(sched.at(t), dtype=torch.float64).reshape(-1, 1)
+        x = xt.double()
         eps = self.eps(x, a[:, 0])
         x0 = torch.where(a > 0, (x - (1 - a)**0.5*eps)/a**0.5, mean)
         return Guess(x0.to(xt.dtype), eps.to(xt.dtype))
