@@ -46,6 +46,7 @@ def fork(work):
     "Run work() in a child process; the text that it returns."
     here, there = multiprocessing.Pipe()
     if os.fork() == 0:
+        gc.disable()    # a collection would copy all memory
         try: there.send(work())
         finally: os._exit(0)
     there.close()
@@ -84,9 +85,9 @@ def altered(code, other):
 
 def exchange(pairs):
     "Give all functions that have the first code of a pair the second. (A decorator may have copied the function.)"
-    other = dict(pairs)
-    for f in gc.get_objects():
-        if type(f) is types.FunctionType and f.__code__ in other: f.__code__ = other[f.__code__]
+    for old, new in pairs:
+        for f in gc.get_referrers(old):
+            if type(f) is types.FunctionType: f.__code__ = new
 
 
 def plant(chapter, aside):
