@@ -83,11 +83,11 @@ def altered(code, other):
     return [(a, b) for a, b in zip(*pair) if a != b]
 
 
-def exchange(pairs):
-    "Give all functions that have the first code of a pair the second. (A decorator may have copied the function.)"
-    for old, new in pairs:
-        for f in gc.get_referrers(old):
-            if type(f) is types.FunctionType: f.__code__ = new
+def exchange(pairs, namespace):
+    "Give all functions of a chapter that have the first code of a pair the second. (A decorator may have copied one.)"
+    other = dict(pairs)
+    for f in gc.get_referrers(namespace):
+        if type(f) is types.FunctionType and f.__code__ in other: f.__code__ = other[f.__code__]
 
 
 def plant(chapter, aside):
@@ -105,7 +105,7 @@ def plant(chapter, aside):
         "Fate of the statements from a first one to the chapter's end, on the files of then, with another source of the i-th."
         shutil.rmtree(tempfile.tempdir)
         shutil.copytree(aside/str(first), tempfile.tempdir)
-        if first > i: exchange(altered(codes[i], code(i, bad)))
+        if first > i: exchange(altered(codes[i], code(i, bad)), namespace)
         def work():
             for k in range(first, len(codes)): exec(code(i, bad) if k == i else codes[k], namespace)
         return fate(work)
