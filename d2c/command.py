@@ -14,7 +14,7 @@ import torch
 import torch.nn as nn
 import torchvision
 import yaml
-from .data import (Images, keyed, mnist, normalise, split_folder, to_bytes,
+from .data import (Images, mnist, normalise, seeded, split_folder, to_bytes,
                       write_whole)
 from .ddpm import ddpm_steps, sample
 from .faces import celeba, orl, shifted
@@ -150,7 +150,7 @@ def sample_writer(
 ) -> Callable:             # on_save(average, k)
     "What draws and stores samples of a network in training."
     def write(average, k):
-        device, g = next(average.parameters()).device, keyed(0)
+        device, g = next(average.parameters()).device, seeded(0)
         xT = torch.randn(n, *shape, generator=g).to(device)
         model = average if y is None else partial(average, y=y.to(device))
         denoise = clipped(denoiser(model, sched, predicts), sched)
@@ -181,7 +181,7 @@ def keeper(
     def on_save(average, k):
         device = next(average.parameters()).device
         y = valid.y[:n].to(device) if labelled else None
-        value = loss_at(average, sched, x0.to(device), times, y, predicts, keyed(1))
+        value = loss_at(average, sched, x0.to(device), times, y, predicts, seeded(1))
         value = value.mean().item()
         old = csv.reader(log.read_text().splitlines()[1:]) if log.exists() else []
         rows = {int(step): float(v) for step, v in old} | {k: value}
@@ -332,12 +332,12 @@ def run_evaluation(given: argparse.Namespace) -> None:
     look = inception(given.inception) if given.inception else None
     times = spaced(loaded.sched.T, min(10, loaded.sched.T))
     for name, part in (("learnt from", fit), ("set aside", valid)):
-        some = torch.randperm(len(part.x), generator=keyed(given.seed))[:200]
+        some = torch.randperm(len(part.x), generator=seeded(given.seed))[:200]
         x0, y = (v[some].to(loaded.device) for v in (part.x, part.y))
         loss = loss_at(loaded.model, loaded.sched, normalise(x0), times,
-                       y if K else None, loaded.predicts, keyed(given.seed))
+                       y if K else None, loaded.predicts, seeded(given.seed))
         print(f"loss on pictures {name}: {loss.mean():.4f}")
-    asked = fit.y[torch.randint(len(fit.y), (given.n,), generator=keyed(given.seed, 1))]
+    asked = fit.y[torch.randint(len(fit.y), (given.n,), generator=seeded(given.seed, 1))]
     guidance = {} if given.scale == 1 else {"scale": given.scale}
     x = draw(loaded, given.n, asked if K else None, given.steps, given.eta,
              seed=given.seed, batch_size=given.batch_size, progress=True,
@@ -361,7 +361,7 @@ def run_data(given: argparse.Namespace) -> None:
     print(described(fit, valid))
     for k, name in enumerate(fit.classes):
         print(f"  class {k}, {name}: {(fit.y == k).sum():,}")
-    some = torch.randperm(len(fit.x), generator=keyed(0))[:100]
+    some = torch.randperm(len(fit.x), generator=seeded(0))[:100]
     write_grid(given.out, fit.x[some])
     print(f"Up to a hundred of them are in {given.out}.")
 

@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['MNIST_MD5', 'SUFFIXES', 'WHITE', 'IN_MEMORY', 'SPLITS', 'Images', 'read_idx', 'mnist', 'normalise', 'to_bytes',
            'centre_crop', 'to_size', 'whole_file', 'write_whole', 'cache_folder', 'pictures', 'splits', 'image_folder',
-           'split_folder', 'keyed', 'indices', 'batches', 'mirrored']
+           'split_folder', 'seeded', 'indices', 'batches', 'mirrored']
 
 # %% ../nbs/data.ipynb #3a811370
 import contextlib, errno, gzip, hashlib, io, json, lzma, math, os, warnings, zlib
@@ -462,7 +462,7 @@ def split_folder(
     return Images(both.x[:n], both.y[:n], names), Images(both.x[n:], both.y[n:], names)
 
 # %% ../nbs/data.ipynb #9eee75fc
-def keyed(
+def seeded(
     *key: int, # whole numbers ≥ 0, such as a seed and an epoch
 ) -> torch.Generator: # on the CPU
     "A generator that the key determines; other keys give unrelated ones."
@@ -484,7 +484,7 @@ def indices(
     if n < 1 or batch_size < 1:
         raise ValueError("At least one example and a batch size of at least 1 are "
                          f"needed, not {n} and {batch_size}.")
-    def order(epoch): return torch.randperm(n, generator=keyed(seed, epoch))
+    def order(epoch): return torch.randperm(n, generator=seeded(seed, epoch))
     epoch, offset = divmod(start*batch_size, n)
     stream = order(epoch)[offset:]
     while True:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from .classifier import Classifier
-from .data import Images, keyed, mnist, normalise, to_bytes
+from .data import Images, mnist, normalise, seeded, to_bytes
 
 # %% ../nbs/metrics.ipynb #2941071e
 def as_bytes(
@@ -87,7 +87,7 @@ def floor(
     if n > len(real):
         raise ValueError(f"A floor for {n:,} samples needs as many real pictures, and "
                          f"there are {len(real):,}; give more, or judge fewer samples.")
-    return frechet(real[torch.randperm(len(real), generator=keyed(seed))[:n]], reference)
+    return frechet(real[torch.randperm(len(real), generator=seeded(seed))[:n]], reference)
 
 # %% ../nbs/metrics.ipynb #22df78e4
 #| eq: eq-metrics-bias
@@ -121,7 +121,7 @@ def bootstrap(
     seed: int = 0,
 ) -> float:
     "Standard error of f(a), from resampling its rows. Efron 1979."
-    g, n = keyed(seed, B), len(a)
+    g, n = seeded(seed, B), len(a)
     return float(np.std([float(f(a[torch.randint(n, (n,), generator=g)]))
                          for _ in range(B)], ddof=1))
 
@@ -240,7 +240,7 @@ def evaluate(
         raise ValueError(f"{n:,} samples need as many classes, not {(*y.shape,)}.")
     device = next(judge.parameters()).device
     def pick(images, m, key):
-        return images[torch.randperm(len(images), generator=keyed(seed, key))[:m]]
+        return images[torch.randperm(len(images), generator=seeded(seed, key))[:m]]
     def look(images):
         f = features(judge.features, images, device)
         return f, judge.head(f.to(device)).argmax(1).cpu()

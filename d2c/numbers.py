@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 from safetensors.torch import load_file, save as to_safetensors
-from .data import keyed, mnist, normalise, to_bytes, write_whole
+from .data import mnist, normalise, seeded, to_bytes, write_whole
 from .ddim import ddim_steps
 from .ddpm import ddpm_steps, normal, sample
 from .elbo import bits_per_dim, bound, total
@@ -82,7 +82,7 @@ def draw(
         if kept and kept.exists():
             out.append(load_file(kept)["x"])
             continue
-        each = [keyed(seed, i) for i in range(start, stop)]
+        each = [seeded(seed, i) for i in range(start, stop)]
         xT = normal(torch.empty(stop - start, model.channels, *model.size), each).to(device)
         denoise = (loaded.denoiser() if y is None
                    else guided(loaded, y[start:stop].to(device), **guidance))
@@ -102,7 +102,7 @@ def training_classes(
 ) -> torch.Tensor: # int64, (n,)
     "Classes in MNIST's own shares: those of n training digits."
     y = mnist("train").y
-    return y[torch.randperm(len(y), generator=keyed(seed, 0, 0))[:n]]
+    return y[torch.randperm(len(y), generator=seeded(seed, 0, 0))[:n]]
 
 def quality(
     loaded: Loaded,
@@ -124,7 +124,7 @@ def likelihood(
     "The bound on the negative log-likelihood of MNIST's test digits, without classes."
     x0 = normalise(mnist("test").x).to(loaded.device)
     model = clipped(loaded.denoiser(), loaded.sched)
-    draws = bound(model, loaded.sched, x0, n, keyed(seed), var=var)
+    draws = bound(model, loaded.sched, x0, n, seeded(seed), var=var)
     nats, error = total(draws)
     bits = lambda v: bits_per_dim(v, x0[0].numel())
     return {"bits per dimension": bits(nats), "95 %": 1.96*bits(error),
@@ -150,7 +150,7 @@ def accuracy(
     x0 = normalise(test.x)
     for t in times if loaded.sched else [0]:
         xt = x0 if t == 0 else q_sample(
-            loaded.sched, x0, t, torch.randn(x0.shape, generator=keyed(t)))
+            loaded.sched, x0, t, torch.randn(x0.shape, generator=seeded(t)))
         named = torch.cat([loaded.model(x.to(loaded.device), t).argmax(1).cpu()
                            for x in xt.split(500)])
         out[str(t)] = (named == test.y).float().mean().item()

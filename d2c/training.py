@@ -2,9 +2,10 @@
 
 # %% auto #0
 __all__ = ['BINS', 'COLUMNS', 'simple_loss', 'loss_at', 'stratified_times', 'time_factor', 'loss_by_time', 'ema_decay',
-           'ema_rule', 'rate', 'this_process', 'bf16_pays', 'precision_here', 'write_checkpoint', 'checkpoints',
-           'read_checkpoint', 'together', 'whole_steps', 'digest', 'as_csv', 'TrainResult', 'fit', 'warn_if_far',
-           'train', 'Loaded', 'save', 'load']
+           'ema_rule', 'rate', 'this_process', 'bf16_pays', 'precision_here', 'checkpoints', 'read_checkpoint',
+           'explained_disconnection', 'deferred_signals', 'digest', 'as_csv', 'TrainResult', 'Run', 'TrainStep',
+           'training_steps', 'pictures_of', 'note', 'keep', 'with_bar', 'some_process', 'fit', 'warn_if_far', 'train',
+           'Loaded', 'save', 'load']
 
 # %% ../nbs/training.ipynb #7d51e20b
 import contextlib, csv, functools, hashlib, importlib.util, io, itertools, json, math
@@ -22,8 +23,8 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, parse_flag_from_env
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
-from .data import (Images, batches, indices, keyed, mirrored, normalise,
-                      write_whole)
+from .data import (Images, batches, indices, mirrored, normalise,
+                      seeded, write_whole)
 from .forward import denoiser, q_sample, target
 from .schedule import Schedule, times_like
 from .unet import UNet, drop_labels
@@ -186,15 +187,6 @@ def precision_here(
     return broadcast_object_list(["bf16" if drawn and bf16_pays(device) else "no"])[0]
 
 # %% ../nbs/training.ipynb #17427d3a
-def write_checkpoint(
-    path: Path,
-    state: dict, # tensors, numbers, texts, and dictionaries and lists of them
-) -> None:
-    "Write the state of a run, whole or not at all."
-    data = io.BytesIO()
-    torch.save(state, data)
-    write_whole(path, data.getvalue())
-
 def checkpoints(
     folder: str | Path,
 ) -> list[Path]: # the newest first
@@ -205,7 +197,7 @@ def read_checkpoint(
     folder: str | Path,
     settings: dict, # of the run that wants to go on
 ) -> dict | None:   # the state, on the CPU; None where there is none
-    """Read the newest whole checkpoint that `write_checkpoint` wrote; warn of damaged ones.
+    """Read the newest whole checkpoint of a run; warn of damaged ones.
 
     Raises ValueError if none is whole, or for the state of another run.
     """
@@ -232,7 +224,7 @@ def read_checkpoint(
                          "to start afresh, or name another folder.")
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
+def explained_disconnection() -> Iterator[None]:
     "Say it in one sentence if another process of a run is gone."
     try: yield
     except RuntimeError as error:
@@ -245,7 +237,7 @@ def together() -> Iterator[None]:
             ) from error
 
 @contextlib.contextmanager
-def whole_steps() -> Iterator[list]: # empty until somebody wants to stop
+def deferred_signals() -> Iterator[list]: # empty until somebody wants to stop
     "Let Ctrl-C, or a request to terminate, wait for the end of a step."
     asked, old = [], {}
     if threading.current_thread() is threading.main_thread():
@@ -278,12 +270,204 @@ def as_csv(
         write.writerow([int(step)] + ["" if math.isnan(v) else f"{v:.6g}" for v in values])
     return out.getvalue()
 
-# %% ../nbs/training.ipynb #dd3e472c
+# %% ../nbs/training.ipynb #33caf653
 class TrainResult(NamedTuple):
     "What training returns."
     model: nn.Module           # the average of the weights, ready to evaluate
     log: dict[str, np.ndarray] # "step", "loss", "rate", "norm": (n,); "by_time": (n, bins)
 
+class Run:
+    """A training between two steps: its network, what a checkpoint holds, and its settings.
+
+    Goes on with the run that it finds in its folder; raises what `read_checkpoint` raises,
+    and ValueError if that was of another network.
+    """
+    def __init__(
+        self,
+        model: nn.Module,  # changed
+        settings: dict,    # T, steps, batch_size, accumulate, seed, lr and so on, as in `fit`
+        folder: Path | None = None,
+        compile: bool = False,              # as in `fit`
+        channels_last: bool | None = None,  # as in `fit`
+        log_with: str | None = None,        # "tensorboard"
+    ):
+        state = read_checkpoint(folder, settings) if folder else None
+        if settings["mixed_precision"] == "auto":
+            settings["mixed_precision"] = (state["settings"]["mixed_precision"] if state
+                                           else precision_here(model))
+        s = settings
+        self.settings, self.folder = settings, folder
+        self.k, self.rows, self.latest = 0, [], []    # latest: steps not yet in the log's rows
+        AcceleratorState._reset_state()    # it remembers the precision of an earlier run
+        self.here = Accelerator(
+            mixed_precision=s["mixed_precision"], log_with=log_with, project_dir=folder,
+            gradient_accumulation_steps=s["accumulate"])
+        if log_with: self.here.init_trackers(log_with)
+
+        if channels_last is None:    # only pictures have them
+            ranks = {v.ndim for v in model.parameters()}
+            channels_last = s["mixed_precision"] != "no" and max(ranks) == 4
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.model = model.to(self.here.device, memory_format=layout).train()
+        self.ema = AveragedModel(model, multi_avg_fn=ema_rule(s["ema_decay"])).eval()
+        self.ema.update_parameters(model)
+        fused = self.here.device.type in ("cpu", "cuda") or None    # else as torch chooses
+        opt = torch.optim.Adam(model.parameters(), lr=s["lr"], fused=fused)
+        self.plan = torch.optim.lr_scheduler.LambdaLR(
+            opt, lambda k: rate(k, s["steps"], s["warmup"]))
+        self.parts = {"model": model, "ema": self.ema, "opt": opt, "plan": self.plan}
+        self.net, self.adam = self.here.prepare(
+            torch.compile(model) if compile else model, opt)
+        if self.here.scaler is not None: self.parts["scaler"] = self.here.scaler
+        if state: self.load_state_dict(state)
+
+    @property
+    def average(self) -> nn.Module:
+        "The network with the averaged weights, ready to evaluate."
+        return self.ema.module.eval()
+
+    def state_dict(self) -> dict: # tensors, numbers, texts, and dictionaries of them
+        return dict({name: part.state_dict() for name, part in self.parts.items()},
+                    k=self.k, settings=self.settings,
+                    rows=torch.tensor(self.rows, dtype=torch.float64))
+
+    def load_state_dict(
+        self,
+        state: dict, # of another run with these settings
+    ) -> None:
+        try:
+            for name, part in self.parts.items(): part.load_state_dict(state[name])
+            self.k, self.rows = state["k"], state["rows"].tolist()
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError):
+            raise ValueError(f"The newest checkpoint in {self.folder} is of another network; "
+                             "name the one it is of, or another folder.") from None
+
+    def write(
+        self,
+        keep_last: int, # checkpoints
+    ) -> None:
+        "Write checkpoint and log into the folder, whole or not at all."
+        data = io.BytesIO()
+        torch.save(self.state_dict(), data)
+        write_whole(self.folder/f"checkpoint-{self.k:08}.pt", data.getvalue())
+        for old in checkpoints(self.folder)[keep_last:]: old.unlink()
+        write_whole(self.folder/"log.csv", as_csv(self.rows).encode())
+
+    def end(self) -> TrainResult:
+        for tracker in self.here.trackers: tracker.finish()
+        self.here.unwrap_model(self.net, keep_fp32_wrapper=False, keep_torch_compile=False)
+        self.model.eval()
+        table = np.array(self.rows).reshape(-1, len(COLUMNS))
+        return TrainResult(self.average.requires_grad_(False),
+                           dict(zip(COLUMNS, table[:, :4].T), by_time=table[:, 4:]))
+
+# %% ../nbs/training.ipynb #dc3ae567
+#| eq: eq-training-algorithm
+class TrainStep(NamedTuple):
+    "What one step of a training tells."
+    k: int             # its number, 1 … n
+    loss: torch.Tensor # of each sample of this process, (AB,)
+    t: torch.Tensor    # their times, (AB,)
+    rate: float        # r η, Adam's learning rate
+    norm: torch.Tensor # of the gradient, before it is clipped, ()
+
+def training_steps(
+    run: Run,
+    draw: Callable, # draw(x, y, generator) → times t, and what else is random
+    loss: Callable, # loss(net, t, *what else) → (B,)
+    images: Images, # the data
+) -> Iterator[TrainStep]:
+    "The steps of a run, from where it is to its end. Ho et al. 2020, algorithm 1."
+    s, here, rank = run.settings, run.here, run.here.process_index
+    A, world = s["accumulate"], here.num_processes
+    feed = batches(images, s["batch_size"]*world, s["seed"], run.k*A)
+    for k in range(run.k + 1, s["steps"] + 1):
+        g, seen = seeded(s["seed"], k, 0), []
+        torch.manual_seed(seeded(s["seed"], k, rank, 1).initial_seed())    # for dropout
+        for x, y in itertools.islice(feed, A):
+            t, *rest = (v[rank::world] for v in draw(x, y, g))
+            with here.accumulate(run.net):
+                each = loss(run.net, t, *(v.to(here.device) for v in rest))
+                here.backward(each.mean())
+                if here.sync_gradients:
+                    norm = here.clip_grad_norm_(run.net.parameters(), s["clip"])
+                run.adam.step(); run.adam.zero_grad()
+            seen.append((each.detach(), t))
+        eta = run.plan.get_last_lr()[0]
+        run.ema.update_parameters(run.model)
+        run.plan.step()
+        run.k = k
+        run.latest.append(TrainStep(k, *map(torch.cat, zip(*seen)), eta, norm))
+        yield run.latest[-1]
+
+# %% ../nbs/training.ipynb #00adf1f6
+def pictures_of(
+    k: int,         # a step, from 1
+    settings: dict, # of its run
+) -> list[int]:
+    "Which pictures a step learns from."
+    s, A = settings, settings["accumulate"]
+    order = indices(s["examples"], s["batch_size"]*s["processes"], s["seed"], (k - 1)*A)
+    return torch.cat(list(itertools.islice(order, A))).tolist()
+
+def note(run: Run) -> None:
+    """Move the latest steps to the rows of the log, averaged over the processes.
+
+    Raises FloatingPointError for a loss or a gradient that is not finite.
+    """
+    if not run.latest: return
+    means = run.here.reduce(torch.stack([step.loss.mean() for step in run.latest]), "mean")
+    for mean, step in zip(means.tolist(), run.latest):
+        # a scaler tries gradients that are too large, and passes them over
+        good = run.here.scaler is not None or math.isfinite(step.norm)
+        if not (good and math.isfinite(mean)):
+            saved = run.folder and checkpoints(run.folder)
+            last = f"{saved[0]} is whole" if saved else "there is no checkpoint yet"
+            raise FloatingPointError(
+                f"The loss is no longer finite at step {step.k} of {run.settings['steps']}; "
+                "try a lower learning rate. The pictures were "
+                f"{pictures_of(step.k, run.settings)}; {last}.")
+        run.rows.append([step.k, mean, step.rate, float(step.norm),
+                         *loss_by_time(step.loss, step.t, run.settings["T"])])
+    shown = np.mean([row[1:4] for row in run.rows[-len(run.latest):]], 0)
+    run.here.log(dict(zip(COLUMNS[1:4], shown)), run.k)
+    run.latest.clear()
+
+def keep(
+    run: Run,
+    keep_last: int, # checkpoints
+    on_save: Callable | None, # as in `fit`
+) -> None:
+    "Write checkpoint and log, and hand the average of the weights over."
+    note(run)
+    if run.folder and run.here.is_main_process: run.write(keep_last)
+    if on_save and run.here.is_main_process: on_save(run.average, run.k)
+    run.here.wait_for_everyone()
+
+def with_bar(
+    run: Run,
+    steps: Iterator[TrainStep],
+    progress: bool, # show it
+) -> Iterator[TrainStep]:
+    "The same steps, with a bar of pictures a second and the loss."
+    s = run.settings
+    size = s["accumulate"]*s["batch_size"]*s["processes"]
+    with tqdm(total=s["steps"]*size, initial=run.k*size, unit=" img", unit_scale=True,
+              disable=not (progress and run.here.is_main_process)) as bar:
+        for step in steps:
+            bar.update(size)
+            yield step
+            recent = [row[1] for row in run.rows[-50:]]
+            if recent: bar.set_postfix_str(f"loss {np.mean(recent):.4f}", False)
+
+def some_process(
+    here: Accelerator,
+    asked: list, # empty in a process that was not asked
+) -> bool:
+    "Whether some process was asked to stop; the same answer in all."
+    return here.reduce(torch.tensor(float(bool(asked)), device=here.device)).item() > 0
+
+# %% ../nbs/training.ipynb #dd3e472c
 def fit(
     model: nn.Module,            # the network; changed
     draw: Callable,              # draw(x, y, generator) → times t, and what else is random
@@ -317,124 +501,35 @@ def fit(
     another process of the run is gone.
     Ctrl-C ends the training after a whole step and returns what there is.
     """
-    settings = dict(
-        settings or {}, steps=steps, batch_size=batch_size, lr=lr, warmup=warmup,
-        ema_decay=ema_decay, clip=clip, accumulate=accumulate, seed=seed,
-        mixed_precision=mixed_precision, examples=len(images.x),
-        processes=this_process().num_processes)
     if min(steps, accumulate, save_every, keep_last, log_every) < 1:
         raise ValueError("steps, accumulate, save_every, keep_last and log_every must be "
                          "at least 1.")
     if tensorboard and not (folder and importlib.util.find_spec("tensorboard")):
         raise ValueError("TensorBoard needs a folder to write to, and the package that "
                          "`pip install 'd2c[log]'` brings.")
-    if folder: Path(folder).mkdir(parents=True, exist_ok=True)
-    state = read_checkpoint(folder, settings) if folder else None
-    if mixed_precision == "auto":
-        mixed_precision = (state["settings"]["mixed_precision"] if state
-                           else precision_here(model))
-    settings["mixed_precision"] = mixed_precision
-    AcceleratorState._reset_state()    # it remembers the precision of an earlier run
-    accelerator = Accelerator(
-        mixed_precision=mixed_precision, gradient_accumulation_steps=accumulate,
-        log_with="tensorboard" if tensorboard else None, project_dir=folder)
-    device, main = accelerator.device, accelerator.is_main_process
-    rank, world = accelerator.process_index, accelerator.num_processes
-    if tensorboard: accelerator.init_trackers("tensorboard")
-
-    if channels_last is None:    # only pictures have them
-        ranks = {v.ndim for v in model.parameters()}
-        channels_last = mixed_precision != "no" and max(ranks) == 4
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    model.to(device, memory_format=layout).train()
-    ema = AveragedModel(model, multi_avg_fn=ema_rule(ema_decay)).eval()
-    ema.update_parameters(model)
-    fused = device.type in ("cpu", "cuda") or None            # else as torch chooses
-    opt = torch.optim.Adam(model.parameters(), lr=lr, fused=fused)
-    plan = torch.optim.lr_scheduler.LambdaLR(opt, lambda k: rate(k, steps, warmup))
-    parts = {"model": model, "ema": ema, "opt": opt, "plan": plan}
-    net, adam = accelerator.prepare(torch.compile(model) if compile else model, opt)
-    if accelerator.scaler is not None: parts["scaler"] = accelerator.scaler
-
-    k, rows, recent = 0, [], []
-    if state:
-        try:
-            for name, part in parts.items(): part.load_state_dict(state[name])
-            k, rows = state["k"], state["rows"].tolist()
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError):
-            raise ValueError(f"The newest checkpoint in {folder} is of another network; "
-                             "name the one it is of, or another folder.") from None
-        if on_save and main and k < steps: on_save(ema.module.eval(), k)  # a kill may have cut it
+    if folder: (folder := Path(folder)).mkdir(parents=True, exist_ok=True)
+    world = this_process().num_processes
+    run = Run(model, dict(
+        settings or {}, steps=steps, batch_size=batch_size, lr=lr, warmup=warmup, T=T,
+        ema_decay=ema_decay, clip=clip, accumulate=accumulate, seed=seed, processes=world,
+        mixed_precision=mixed_precision, examples=len(images.x)), folder, compile,
+        channels_last, "tensorboard" if tensorboard else None)
+    main = run.here.is_main_process
     if folder and main:
-        for part in Path(folder).glob("*.part"): part.unlink()     # left by a kill
+        for part in folder.glob("*.part"): part.unlink()    # left by a kill
+    if on_save and main and 0 < run.k < steps: on_save(run.average, run.k)  # it may have cut it
 
-    def settle():
-        "Move the latest steps to the log; say whether some process was asked to stop."
-        means = [each.mean() for _, each, *_ in recent]
-        means = torch.stack([*means, torch.tensor(float(bool(asked)), device=device)])
-        *means, stop = accelerator.reduce(means, "mean").tolist()
-        for mean, (step, each, t, *rest) in zip(means, recent):
-            if not math.isfinite(mean) or (
-                    accelerator.scaler is None and not math.isfinite(rest[1])):
-                where = indices(len(images.x), batch_size*world, seed, (step - 1)*accumulate)
-                seen = torch.cat(list(itertools.islice(where, accumulate))).tolist()
-                last = f"{saved[0]} is whole" if (saved := folder and checkpoints(folder)) \
-                    else "there is no checkpoint yet"
-                raise FloatingPointError(
-                    f"The loss is no longer finite at step {step} of {steps}; "
-                    f"try a lower learning rate. The pictures were {seen}; {last}.")
-            rows.append([step, mean, *map(float, rest), *loss_by_time(each, t, T)])
-        shown = np.mean([row[1:4] for row in rows[-len(recent):]], 0)
-        accelerator.log(dict(zip(COLUMNS[1:4], shown)), k)
-        recent.clear()
-        bar.set_postfix_str(f"loss {np.mean([row[1] for row in rows[-50:]]):.4f}", False)
-        return stop > 0
-
-    def keep():
-        "Write the checkpoint and the log, and hand the average over."
-        if recent: settle()
-        if folder and main:
-            write_checkpoint(Path(folder)/f"checkpoint-{k:08}.pt", dict(
-                {name: part.state_dict() for name, part in parts.items()}, k=k,
-                settings=settings, rows=torch.tensor(rows, dtype=torch.float64)))
-            for old in checkpoints(folder)[keep_last:]: old.unlink()
-            write_whole(Path(folder)/"log.csv", as_csv(rows).encode())
-        if on_save and main: on_save(ema.module.eval(), k)
-        accelerator.wait_for_everyone()
-
-    feed, mine = batches(images, batch_size*world, seed, k*accumulate), slice(rank, None, world)
-    bar = tqdm(total=steps*accumulate*batch_size*world, unit=" img", unit_scale=True,
-               initial=k*accumulate*batch_size*world, disable=not (progress and main))
-    stop = False
-    with whole_steps() as asked, together(), bar:
-        while k < steps and not stop:
-            k, seen = k + 1, []
-            g = keyed(seed, k, 0)
-            torch.manual_seed(keyed(seed, k, rank, 1).initial_seed())  # for dropout
-            for x, y in itertools.islice(feed, accumulate):
-                t, *rest = (v[mine] for v in draw(x, y, g))
-                with accelerator.accumulate(net):
-                    each = loss(net, t, *(v.to(device) for v in rest))
-                    accelerator.backward(each.mean())
-                    if accelerator.sync_gradients:
-                        norm = accelerator.clip_grad_norm_(net.parameters(), clip)
-                    adam.step(); adam.zero_grad()
-                seen.append((each.detach(), t))
-            recent.append((k, *map(torch.cat, zip(*seen)), plan.get_last_lr()[0], norm))
-            ema.update_parameters(model)
-            plan.step()
-            bar.update(accumulate*batch_size*world)
-            if k%log_every == 0 or (asked and world == 1): stop = settle()
-            if k%save_every == 0 and k < steps: keep()
-        keep()
-    if main and k < steps: print(f"Stopped after step {k} of {steps}; "
-                        "this is the average of the weights so far.")
-    for tracker in accelerator.trackers: tracker.finish()
-    accelerator.unwrap_model(net, keep_fp32_wrapper=False, keep_torch_compile=False)
-    model.eval()
-    table = np.array(rows).reshape(-1, len(COLUMNS))
-    return TrainResult(ema.module.requires_grad_(False),
-                       dict(zip(COLUMNS, table[:, :4].T), by_time=table[:, 4:]))
+    walk = contextlib.closing(with_bar(run, training_steps(run, draw, loss, images), progress))
+    with deferred_signals() as asked, explained_disconnection(), walk as walk:
+        for step in walk:
+            if step.k%log_every == 0 or (asked and world == 1):
+                note(run)
+                if some_process(run.here, asked): break
+            if step.k%save_every == 0 and step.k < steps: keep(run, keep_last, on_save)
+        keep(run, keep_last, on_save)
+    if main and run.k < steps: print(f"Stopped after step {run.k} of {steps}; "
+                                     "this is the average of the weights so far.")
+    return run.end()
 
 # %% ../nbs/training.ipynb #d17a90c3
 def warn_if_far(

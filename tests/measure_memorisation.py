@@ -8,7 +8,7 @@ The results go to book/measured/memorisation.json; runs of digits are kept in ru
 import json, sys
 from pathlib import Path
 import torch
-from d2c.data import Images, keyed, mnist, normalise, write_whole
+from d2c.data import Images, mnist, normalise, seeded, write_whole
 from d2c.faces import orl
 from d2c.memorisation import nearer, remembered
 from d2c.numbers import draw, machine
@@ -31,9 +31,9 @@ def write(**entries):
 def row(loaded, fit, aside, seen, n, labelled=False, **options):
     "Losses on pictures learnt from and set aside, and what n samples remember."
     def loss(part):
-        some = torch.randperm(len(part.x), generator=keyed(0))[:200]
+        some = torch.randperm(len(part.x), generator=seeded(0))[:200]
         return loss_at(loaded.model, loaded.sched, normalise(part.x[some]), spaced(1000, 20),
-                       part.y[some] if labelled else None, "v", keyed(1)).mean().item()
+                       part.y[some] if labelled else None, "v", seeded(1)).mean().item()
     x = draw(loaded, n, torch.arange(n)%2 if labelled else None, steps=50, **options)
     report = {name: score._asdict() for name, score in remembered(x, seen, aside.x).items()}
     if len(aside.x) == len(fit.x):      # set aside by chance, picture by picture
@@ -44,7 +44,7 @@ def row(loaded, fit, aside, seen, n, labelled=False, **options):
 
 def of_digits(*sizes):
     data = mnist()
-    order = torch.randperm(len(data.x), generator=keyed(0))
+    order = torch.randperm(len(data.x), generator=seeded(0))
     for n in map(int, sizes or SIZES):
         fit, aside = (Images(data.x[i], data.y[i], data.classes) for i in (order[:n], order[n:2*n]))
         torch.manual_seed(0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torchvision.io import encode_png
 from torchvision.utils import make_grid
-from d2c.data import keyed, mnist, normalise, to_bytes, write_whole
+from d2c.data import mnist, normalise, seeded, to_bytes, write_whole
 from d2c.ddpm import ddpm_steps, sample
 from d2c.forward import clipped, denoiser, q_sample
 from d2c.metrics import evaluate
@@ -37,7 +37,7 @@ def drawn(model, predicts, y, steps, key=0, limit=clipped):
     "Bytes, from the same noise for every model."
     xT = torch.randn(len(y), 1, 28, 28, generator=seed(1 + key))
     denoise = limit(denoiser(functools.partial(model, y=y.to(device)), sched, predicts), sched)
-    noise = [keyed(2, key, i) for i in range(len(y))]
+    noise = [seeded(2, key, i) for i in range(len(y))]
     return to_bytes(sample(ddpm_steps(denoise, sched, xT.to(device), spaced(1000, steps), generator=noise)).cpu())
 
 

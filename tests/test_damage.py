@@ -131,8 +131,9 @@ CASES = [
         ("no metadata", safetensors.torch.save({"a": torch.zeros(1)})), ("no JSON", holding(d2c="nonsense")), ("a list", holding(d2c="[1]")))],
     *[(f"weights, {what}", "net.safetensors", how, SAMPLE, "another network than it says") for what, how in (
         ("another width", holding(config=NET | {"width": 16})), ("an unknown option", holding(config=NET | {"depth": 3})),
-        ("no config", holding(config=None)), ("a billion channels", holding(config=NET | {"width": 10**9})),
+        ("a billion channels", holding(config=NET | {"width": 10**9})),
         ("tensors missing", holding({"a": torch.zeros(1)})), ("a schedule that rises", holding(abar=[.1, .9])))],
+    ("weights, no config", "net.safetensors", holding(config=None), SAMPLE, "does not say how it was built"),
     ("weights of another class", "net.safetensors", holding(network="Classifier"), SAMPLE, "holds a Classifier"),
     ("weights, an unknown target", "net.safetensors", holding(predicts="all"), SAMPLE, "not “all”"),
     ("weights, missing", "net.safetensors", None, SAMPLE, "no file net.safetensors"),

@@ -12,7 +12,7 @@ from torch.utils.backend_registration import _DummyBackendModule, _setup_private
 from d2c import command, numbers, pretrained
 from d2c.classifier import Classifier, train_classifier
 from d2c.command import sample_writer
-from d2c.data import Images, keyed, mnist, normalise
+from d2c.data import Images, mnist, normalise, seeded
 from d2c.ddim import ddim_steps, encode_steps, slerp
 from d2c.ddpm import ddpm_steps, sample
 from d2c.elbo import bound, bound_estimate
@@ -112,11 +112,11 @@ def network(**more):
 
 
 def data(n=20):
-    g = keyed(0)
+    g = seeded(0)
     return Images(torch.randint(256, (n, 1, 8, 8), generator=g, dtype=torch.uint8), torch.randint(3, (n,), generator=g), list("abc"))
 
 
-def noise(n=4): return torch.randn(n, 1, 8, 8, generator=keyed(1))
+def noise(n=4): return torch.randn(n, 1, 8, 8, generator=seeded(1))
 
 
 def agrees(make):
@@ -136,7 +136,7 @@ def test_the_stand_in_refuses():
                   lambda: x*torch.tensor(2., dtype=torch.float64)):
         with pytest.raises(RuntimeError, match="float64"): wrong()
     with pytest.raises(RuntimeError, match="same device"): x + torch.ones(3)
-    with pytest.raises(RuntimeError, match="no generators"): torch.randn(3, generator=keyed(0), device=DEVICE)
+    with pytest.raises(RuntimeError, match="no generators"): torch.randn(3, generator=seeded(0), device=DEVICE)
     with pytest.raises(RuntimeError): torch.Generator(DEVICE)
 
 
@@ -148,12 +148,12 @@ def test_network_and_loss():
         assert (net.to(DEVICE)(x.to(DEVICE), t.to(DEVICE), y.to(DEVICE)).cpu() - want).abs().max() < 1e-5
     for predicts in ("eps", "x0", "v"):
         agrees(lambda d, net: simple_loss(net, SCHED, x.to(d), t.to(d), noise().to(d), y.to(d), predicts))
-    agrees(lambda d, net: loss_at(net, SCHED, x.to(d), TIMES, y.to(d), "v", keyed(2)))
+    agrees(lambda d, net: loss_at(net, SCHED, x.to(d), TIMES, y.to(d), "v", seeded(2)))
     agrees(lambda d, net: like(SCHED.at(t), x.to(d)))
     agrees(lambda d, net: q_sample(SCHED, x.to(d), t.to(d), x.to(d)) + q_sample(SCHED, x.to(d), torch.tensor(3), x.to(d)))
 
 
-@pytest.mark.parametrize("generator", [keyed(2), [keyed(2, i) for i in range(4)], None], ids=["one", "each", "none"])
+@pytest.mark.parametrize("generator", [seeded(2), [seeded(2, i) for i in range(4)], None], ids=["one", "each", "none"])
 def test_samplers(generator):
     state = copy.deepcopy([g.get_state() for g in generator] if isinstance(generator, list) else generator and generator.get_state())
     def again():
@@ -178,7 +178,7 @@ def test_guidance():
         of_each = torch.tensor([0., 1., 2., 3.], dtype=torch.float64)
         return torch.cat([
             *[sample(ddim_steps(clipped(classifier_guidance(model, log_prob, SCHED, scale), SCHED), SCHED, x, TIMES)) for scale in (2., of_each, of_each[1])],
-            *[sample(mean_shift_steps(clipped(model, SCHED), log_prob, SCHED, x, TIMES, scale, generator=keyed(3))) for scale in (2., of_each)],
+            *[sample(mean_shift_steps(clipped(model, SCHED), log_prob, SCHED, x, TIMES, scale, generator=seeded(3))) for scale in (2., of_each)],
             *[sample(ddim_steps(clipped(classifier_free_guidance(model, y.to(d), 3, scale), SCHED), SCHED, x, TIMES)) for scale in (2., of_each, lambda t: t/10)],
             sample(ddim_steps(ideal(SCHED, normalise(data().x)), SCHED, x, TIMES))])
     agrees(run)
@@ -188,7 +188,7 @@ def test_bound_and_metrics():
     net, images = network(), data(40)
     def figures(d):
         model, x0 = denoiser(net.to(d), SCHED), normalise(images.x).to(d)
-        return (bound(clipped(model, SCHED), SCHED, x0, 4, keyed(4)), bound_estimate(model, SCHED, x0, None, keyed(5)))
+        return (bound(clipped(model, SCHED), SCHED, x0, 4, seeded(4)), bound_estimate(model, SCHED, x0, None, seeded(5)))
     for want, got in zip(figures("cpu"), figures(DEVICE)):
         assert got.dtype == torch.float64 and got.device.type == "cpu"
         torch.testing.assert_close(got, want, atol=1e-3, rtol=1e-3)

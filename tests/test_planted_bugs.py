@@ -100,12 +100,14 @@ def plant(chapter, aside):
     sources, namespace = sum(map(statements, cells(chapter)), []), {"__name__": "__main__"}
     code = lambda i, source: compile(source, f"statement {i}", "exec")
     codes = [code(i, s) for i, s in enumerate(sources)]
+    pairs = {(i, bad): altered(codes[i], code(i, bad)) for i, bad in bugs}
+    inner = {bug: {a for a, _ in p if not any(f in functions(a) for f, _ in p)} for bug, p in pairs.items()}
 
     def rest(first, i, bad):
         "Fate of the statements from a first one to the chapter's end, on the files of then, with another source of the i-th."
         shutil.rmtree(tempfile.tempdir)
         shutil.copytree(aside/str(first), tempfile.tempdir)
-        if first > i: exchange(altered(codes[i], code(i, bad)), namespace)
+        if first > i: exchange(pairs[i, bad], namespace)
         def work():
             for k in range(first, len(codes)): exec(code(i, bad) if k == i else codes[k], namespace)
         return fate(work)
@@ -123,9 +125,7 @@ def plant(chapter, aside):
         exec(statement, namespace)
         sys.settrace(None)
         for i, bad in bugs:
-            pairs = altered(codes[i], code(i, bad))
-            inner = {a for a, _ in pairs if not any(f in functions(a) for f, _ in pairs)}
-            if i == k and not pairs or i < k and called & inner: first.setdefault((i, bad), k)
+            if i == k and not pairs[i, bad] or i < k and called & inner[i, bad]: first.setdefault((i, bad), k)
         if k not in {i for i, _ in bugs} | set(first.values()):
             copies[k]()
             shutil.rmtree(aside/str(k))
