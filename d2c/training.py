@@ -4,18 +4,15 @@
 __all__ = ['BINS', 'COLUMNS', 'simple_loss', 'loss_at', 'stratified_times', 'time_factor', 'loss_by_time', 'ema_decay',
            'ema_rule', 'rate', 'this_process', 'bf16_pays', 'precision_here', 'checkpoints', 'read_checkpoint',
            'explained_disconnection', 'deferred_signals', 'digest', 'as_csv', 'TrainResult', 'Run', 'TrainStep',
-           'training_steps', 'pictures_of', 'note', 'keep', 'with_bar', 'some_process', 'fit', 'warn_if_far', 'train',
-           'Loaded', 'save', 'load']
+           'training_steps', 'pictures_of', 'note', 'keep', 'with_bar', 'some_process', 'fit', 'warn_if_far', 'train']
 
 # %% ../nbs/training.ipynb #7d51e20b
-import contextlib, csv, functools, hashlib, importlib.util, io, itertools, json, math
+import contextlib, csv, functools, hashlib, importlib.util, io, itertools, math
 import signal, threading, time, warnings, zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 import torch.nn as nn
 from accelerate import Accelerator, PartialState
@@ -25,9 +22,9 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 from .data import (Images, batches, indices, mirrored, normalise,
                       seeded, write_whole)
-from .forward import denoiser, q_sample, target
+from .forward import q_sample, target
 from .schedule import Schedule, times_like
-from .unet import UNet, drop_labels
+from .unet import drop_labels
 
 # %% ../nbs/training.ipynb #0d57af5d
 #| eq: eq-training-simple eq-training-weights
@@ -480,9 +477,9 @@ def fit(
     ema_decay: float = 0.999,    # decay of the weights' average in the long run
     clip: float = 1.,            # largest norm of the gradient
     accumulate: int = 1,         # batches to a step
-    mixed_precision: str = "auto", # or "no", "bf16", "fp16"; auto: what is fast here
+    mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto", # auto: what is fast here
     compile: bool = False,       # let torch.compile translate the network first
-    channels_last: bool | None = None, # the channels of a pixel side by side; None: auto
+    channels_last: bool | None = None, # keep the channels of a pixel side by side; without: auto
     seed: int = 0,               # of everything random; also seeds torch's own generator
     T: int = 1,                  # the largest time, for the log
     folder: str | Path | None = None, # for checkpoint and log; a run found there goes on
@@ -580,88 +577,3 @@ def train(
                  schedule=digest(sched.abar), weight=digest(weight), p=digest(p),
                  network=str(getattr(model, "config", type(model).__name__)))
     return fit(model, draw, loss, images, steps, T=T, settings=about, **options)
-
-# %% ../nbs/training.ipynb #31150d7d
-class Loaded(NamedTuple):
-    "What a file holds."
-    model: nn.Module       # on the CPU, ready to evaluate
-    sched: Schedule | None # what it was trained with; None if the file does not say
-    predicts: str          # what it outputs: "eps", "x0" or "v"
-
-    @property
-    def device(self) -> torch.device:
-        "Where the network is."
-        return next(self.model.parameters()).device
-
-    def denoiser(
-        self,
-        y: int | torch.Tensor | None = None, # classes, one for all or (B,)
-    ) -> Callable:                           # denoise(xt, t) → Guess, for the samplers
-        """The model that the network makes, for the given classes.
-
-        Without them it takes them after t, for `classifier_free_guidance`; the network's
-        `num_classes` stands for none.
-        """
-        denoise = denoiser(self.model, self.sched, self.predicts)
-        return denoise if y is None else lambda xt, t: denoise(xt, t, y)
-
-def save(
-    model: nn.Module,  # any network; with a `config` it can be rebuilt from the file alone
-    path: str | Path,  # by custom it ends in .safetensors; missing folders are made
-    sched: Schedule | None = None, # what it was trained with
-    predicts: str = "eps",         # what it outputs
-    half: bool = False,            # in half precision
-) -> None:
-    "Write a network's weights, configuration and schedule, whole or not at all."
-    dtype = torch.float16 if half else torch.float32
-    def plain(v): return v.detach().cpu().to(dtype if v.is_floating_point() else v.dtype)
-    tensors = {name: plain(v).contiguous() for name, v in model.state_dict().items()}
-    about = dict(network=type(model).__name__, config=getattr(model, "config", None),
-                 predicts=predicts, abar=sched and sched.abar.tolist())
-    write_whole(path, safetensors.torch.save(tensors, metadata={"d2c": json.dumps(about)}))
-
-def load(
-    path: str | Path, # a file that `save` wrote
-    network: type | tuple[type, ...] = UNet, # the class of the network in it, or several
-    into: nn.Module | None = None, # a network to put the weights into; None: rebuild it
-) -> Loaded:
-    """Rebuild a network from its file, or fill one that was built like it.
-
-    Raises FileNotFoundError, or ValueError for a file that is cut short
-    or something else, or for weights of another shape.
-    """
-    if not Path(path).is_file(): raise FileNotFoundError(f"There is no file {path}.")
-    try:
-        with safetensors.safe_open(path, "pt") as f:
-            about = json.loads((f.metadata() or {}).get("d2c", "null"))
-            tensors = {name: f.get_tensor(name) for name in f.keys()}
-    except (safetensors.SafetensorError, OSError):
-        raise ValueError(f"{path} is not a whole safetensors file; "
-                         "it was cut short or is something else.") from None
-    except (ValueError, RecursionError): about = None
-    if not isinstance(about, dict) or "network" not in about:
-        raise ValueError(f"{path} does not say which network it holds; "
-                         "only files written by d2c.training.save can be loaded.")
-    known = network if isinstance(network, tuple) else (network,)
-    build = next((one for one in known if one.__name__ == about["network"]), None)
-    if into is None and about.get("config", {}) is None:
-        raise ValueError(f"{path} holds the weights of a {about['network']}, which does not "
-                         "say how it was built; build it, and load them with into=….")
-    if into is None and build is None:
-        raise ValueError(f"{path} holds a {about['network']} and not a "
-                         f"{known[0].__name__}; load it with network={about['network']}.")
-    if into is not None:
-        shapes = {name: v.shape for name, v in into.state_dict().items()}
-        if shapes != {name: v.shape for name, v in tensors.items()}:
-            raise ValueError(f"The weights in {path} are of a {about['network']} that was "
-                             f"built otherwise than this {type(into).__name__}.")
-    try:
-        model = build(**about["config"]) if into is None else into
-        model.load_state_dict(tensors)
-        abar = about["abar"]
-        sched = abar and Schedule(torch.tensor(abar, dtype=torch.float64))
-        if into is None: model.to(memory_format=torch.channels_last)
-        return Loaded(model.eval(), sched, about["predicts"])
-    except (TypeError, KeyError, ValueError, ArithmeticError, RuntimeError):
-        raise ValueError(f"{path} holds another network than it says; it was changed, "
-                         "or written by another version of d2c.") from None

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from d2c.celeba import faces_network
-from d2c.command import DiffusersUNet
+from d2c.cli import DiffusersUNet
 from d2c.data import Images, normalise
-from d2c.numbers import machine
+from d2c.measurements import machine
 from d2c.schedule import linear
 from d2c.training import ema_rule, rate, train
 

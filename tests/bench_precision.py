@@ -5,7 +5,7 @@ python tests/bench_precision.py [--write]   (with --write the result goes to boo
 import json, os, subprocess, sys, time
 from pathlib import Path
 import torch
-from d2c.numbers import machine
+from d2c.measurements import machine
 from d2c.training import precision_here
 from d2c.unet import digits
 

@@ -11,7 +11,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, __version__
 from d2c.ddim import ddim_steps
 from d2c.ddpm import ddpm_steps, sample
-from d2c.numbers import machine
+from d2c.measurements import machine
 from d2c.forward import clipped, denoiser
 from d2c.pretrained import load
 from d2c.schedule import linear, spaced

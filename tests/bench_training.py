@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from d2c.data import mnist, normalise
 from d2c.forward import v_from_eps
-from d2c.numbers import machine
+from d2c.measurements import machine
 from d2c.schedule import cosine
 from d2c.training import ema_rule, rate, train
 from d2c.unet import digits

@@ -11,10 +11,11 @@ import torch
 from d2c.data import Images, mnist, normalise, seeded, write_whole
 from d2c.faces import orl
 from d2c.memorisation import nearer, remembered
-from d2c.numbers import draw, machine
+from d2c.measurements import draw, machine
 from d2c.pretrained import RECIPES
 from d2c.schedule import cosine, spaced
-from d2c.training import Loaded, loss_at, train
+from d2c.saving import Loaded
+from d2c.training import loss_at, train
 from d2c.unet import UNet, digits
 
 SIZES, STEPS = (100, 1000, 3000, 10_000), 3000

@@ -13,7 +13,7 @@ from d2c.data import mnist, normalise, seeded, to_bytes, write_whole
 from d2c.ddpm import ddpm_steps, sample
 from d2c.forward import clipped, denoiser, q_sample
 from d2c.metrics import evaluate
-from d2c.numbers import machine
+from d2c.measurements import machine
 from d2c.pretrained import load
 from d2c.schedule import cosine, spaced
 from d2c.training import precision_here, this_process, train

@@ -377,6 +377,8 @@ BUGS = {
         ("return factor[t].to(x.device)*simple_loss", "return simple_loss"),
         ("t = stratified_times(len(x), T, g, p)", "t = stratified_times(len(x), T, g)"),
         ("drop_labels(y, label_dropout, classes, g)", "drop_labels(y, 1 - label_dropout + .2, classes, g)"),
+    ],
+    "saving": [
         ("denoiser(self.model, self.sched, self.predicts)", "denoiser(self.model, self.sched)"),
         ("return denoise if y is None else", "return denoise if True else"),
     ],
@@ -456,7 +458,7 @@ BUGS = {
         ("pictures(paths, size, 3, progress, skip_broken, workers, enlarge=enlarge)", "pictures(paths, size, 3, progress, True)"),
         ("if lost and not skip_broken:", "if lost and skip_broken:"),
     ],
-    "numbers": [
+    "measurements": [
         ("within(*interval, scale, outside=0. if classifier else 1.)", "within(*interval, scale, outside=1.)"),
         ("within(*interval, scale, outside=0. if classifier else 1.)", "within(*interval, scale, outside=0.)"),
         ("log_prob, loaded.sched, scale)", "log_prob, loaded.sched, scale if interval else -scale)"),

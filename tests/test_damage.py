@@ -8,7 +8,7 @@ import torch
 import yaml
 from PIL import Image, PngImagePlugin
 from torch import nn
-from d2c import command, data, metrics, training
+from d2c import cli, data, metrics, training
 from d2c.data import Images
 from d2c.faces import LISTS, celeba, write_celeba
 from d2c.schedule import cosine
@@ -185,7 +185,7 @@ def good(tmp_path_factory):
         Path("net.safetensors").write_bytes(holding()); Path("options.yaml").write_text("steps: 3\n")
         torch.save(nn.Linear(2, 2).state_dict(), "inception.pth")
         own(2)
-        for line in (TRAIN, DATA, FACES, SAMPLE, CONFIG): assert command.main(line.split()) == 0
+        for line in (TRAIN, DATA, FACES, SAMPLE, CONFIG): assert cli.main(line.split()) == 0
         assert len(digits().x) == 2
     return folder
 
@@ -224,7 +224,7 @@ def test_refused_in_a_sentence(here, capsys, what, files, how, do, words):
         with pytest.raises((ValueError, FileNotFoundError)) as refused: do()
         text = str(refused.value)
     else:
-        assert command.main(do.split()) == 1
+        assert cli.main(do.split()) == 1
         line, = [line for line in re.split("[\r\n]+", capsys.readouterr().err) if line and "%|" not in line]   # but for progress bars
         assert line.startswith("d2c: ")
         text = line[5:]
@@ -238,18 +238,18 @@ def test_a_full_disk(here, capsys, monkeypatch):
     before, sync = everything(), os.fsync
     def full(fd): raise OSError(28, "No space left on device")
     monkeypatch.setattr(os, "fsync", full)
-    assert command.main((TRAIN + " --name full").split()) == 1
+    assert cli.main((TRAIN + " --name full").split()) == 1
     line, = [line for line in re.split("[\r\n]+", capsys.readouterr().err) if line and "%|" not in line]
     assert line.startswith("d2c: The disk is full, and experiments/full/checkpoint-00000001.pt was not written")
     assert {k: v for k, v in everything().items() if v is not None} == {k: v for k, v in before.items() if v is not None}
     monkeypatch.setattr(os, "fsync", sync)
-    assert command.main((TRAIN + " --name full").split()) == 0
+    assert cli.main((TRAIN + " --name full").split()) == 0
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_may_not_be_written(here, capsys):
     os.chmod("experiments", 0o500)
-    assert command.main((TRAIN + " --name no").split()) == 1
+    assert cli.main((TRAIN + " --name no").split()) == 1
     assert "Permission denied." in capsys.readouterr().err
 
 
@@ -258,7 +258,7 @@ def test_an_older_whole_checkpoint_is_gone_on_from(here, how):
     "Two damaged newest checkpoints are a warning each, and the run ends as it would have."
     before = everything()
     harm("experiments/run/checkpoint-0000000[23].pt", how)
-    with pytest.warns(UserWarning, match="is not a whole checkpoint and is passed over") as warned: assert command.main(TRAIN.split()) == 0
+    with pytest.warns(UserWarning, match="is not a whole checkpoint and is passed over") as warned: assert cli.main(TRAIN.split()) == 0
     assert [re.search(r"\d{8}", str(w.message))[0] for w in warned if "passed over" in str(w.message)] == ["00000003", "00000002"]
     after = everything()
     assert set(after) == set(before) and all(after[name] == before[name] for name in before if "checkpoint" not in name)

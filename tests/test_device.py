@@ -9,9 +9,9 @@ from accelerate import PartialState
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
-from d2c import command, numbers, pretrained
+from d2c import cli, measurements, pretrained
 from d2c.classifier import Classifier, train_classifier
-from d2c.command import sample_writer
+from d2c.cli import sample_writer
 from d2c.data import Images, mnist, normalise, seeded
 from d2c.ddim import ddim_steps, encode_steps, slerp
 from d2c.ddpm import ddpm_steps, sample
@@ -21,7 +21,8 @@ from d2c.guidance import class_log_prob, classifier_free_guidance, classifier_gu
 from d2c.memorisation import ideal
 from d2c.metrics import evaluate
 from d2c.schedule import cosine, like
-from d2c.training import Loaded, load, loss_at, save, simple_loss, this_process, train
+from d2c.saving import Loaded, load, save
+from d2c.training import loss_at, simple_loss, this_process, train
 from d2c.unet import UNet
 
 
@@ -233,9 +234,9 @@ def test_command_line(tmp_path, monkeypatch, capsys):
     images = data(60)
     for i, x in enumerate(images.x):
         (tmp_path/"some"/str(i%2)).mkdir(parents=True, exist_ok=True)
-        command.write_grid(tmp_path/"some"/str(i%2)/f"{i}.png", x[None])
+        cli.write_grid(tmp_path/"some"/str(i%2)/f"{i}.png", x[None])
     def d2c(*words):
-        assert command.main([*map(str, words)]) == 0, capsys.readouterr().err
+        assert cli.main([*map(str, words)]) == 0, capsys.readouterr().err
     best = "experiments/run/best.safetensors"
     d2c("train", "some", "--size", 8, "--channels", 1, "--width", 8, "--steps", 2, "--batch-size", 4, "--T", 10)
     d2c("sample", best, "--n", 4, "--steps", 2, "--scale", 2)
@@ -248,7 +249,7 @@ def test_samples_are_those_of_the_processor(monkeypatch):
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
     loaded, y = Loaded(network(), SCHED, "v"), torch.tensor([0, 1, 2, 1])
     for how in (dict(), dict(eta=.5), dict(scale=2., eta=0.)):
-        here, there = (numbers.draw(loaded._replace(model=loaded.model.to(d)), 4, y, steps=3, **how).int() for d in ("cpu", DEVICE))
+        here, there = (measurements.draw(loaded._replace(model=loaded.model.to(d)), 4, y, steps=3, **how).int() for d in ("cpu", DEVICE))
         assert (here - there).abs().max() <= 1
 
 
@@ -256,21 +257,21 @@ def test_numbers(monkeypatch):
     "What `d2c measure` and `d2c bits` do: the networks that ship, with few digits."
     some = mnist("test")
     few = Images(some.x[:300], some.y[:300], some.classes)
-    monkeypatch.setattr(numbers, "mnist", lambda split: few)
-    monkeypatch.setattr(numbers, "write_card", lambda name, **_: None)
-    monkeypatch.setattr(numbers, "evaluate", lambda judge, x, y: next(judge.parameters()).device)
+    monkeypatch.setattr(measurements, "mnist", lambda split: few)
+    monkeypatch.setattr(measurements, "write_card", lambda name, **_: None)
+    monkeypatch.setattr(measurements, "evaluate", lambda judge, x, y: next(judge.parameters()).device)
     cond, uncond, judge = (pretrained.load(name) for name in ("mnist-cond", "mnist-uncond", "mnist-noisy-classifier"))
-    want = numbers.accuracy(judge, range(0, 1001, 500))
+    want = measurements.accuracy(judge, range(0, 1001, 500))
     for loaded in (cond, uncond, judge): loaded.model.to(DEVICE)
-    assert numbers.accuracy(judge, range(0, 1001, 500)) == pytest.approx(want, abs=.01)
-    assert numbers.quality(cond, 4, steps=2) == DEVICE
-    assert numbers.draw(uncond, 4, torch.arange(4), steps=2, eta=0., scale=2., classifier="mnist-noisy-classifier").device.type == "cpu"
+    assert measurements.accuracy(judge, range(0, 1001, 500)) == pytest.approx(want, abs=.01)
+    assert measurements.quality(cond, 4, steps=2) == DEVICE
+    assert measurements.draw(uncond, 4, torch.arange(4), steps=2, eta=0., scale=2., classifier="mnist-noisy-classifier").device.type == "cpu"
     short = uncond._replace(sched=cosine(3))
-    assert math.isfinite(numbers.likelihood(short, n=2)["bits per dimension"])
+    assert math.isfinite(measurements.likelihood(short, n=2)["bits per dimension"])
     where = []
     def likelihood(loaded, var): where.append(loaded.device); return {"bits per dimension": 1., "95 %": 1.}
-    monkeypatch.setattr(numbers, "likelihood", likelihood)
+    monkeypatch.setattr(measurements, "likelihood", likelihood)
     with monkeypatch.context() as m:
-        m.setattr(numbers, "MEASUREMENTS", {"mnist-uncond": [("likelihood", dict(var="beta"))]})
-        numbers.measure("mnist-uncond", again=True, progress=False)
-    assert command.main(["bits", "mnist-uncond"]) == 0 and where == [DEVICE]*3
+        m.setattr(measurements, "MEASUREMENTS", {"mnist-uncond": [("likelihood", dict(var="beta"))]})
+        measurements.measure("mnist-uncond", again=True, progress=False)
+    assert cli.main(["bits", "mnist-uncond"]) == 0 and where == [DEVICE]*3

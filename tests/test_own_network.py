@@ -7,7 +7,8 @@ from d2c.ddpm import ddpm_steps, sample
 from d2c.guidance import class_log_prob, classifier_free_guidance, classifier_guidance, mean_shift_steps
 from d2c.oracle import pinwheel
 from d2c.schedule import cosine, spaced
-from d2c.training import load, save, train
+from d2c.saving import load, save
+from d2c.training import train
 
 SCHED, TIMES = cosine(100), spaced(100, 10)
 

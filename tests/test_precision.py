@@ -6,9 +6,10 @@ PLAIN = {"ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAP
 CODE = """
 import json, time, torch
 from d2c.data import Images
-from d2c.numbers import draw
+from d2c.measurements import draw
 from d2c.schedule import cosine
-from d2c.training import Loaded, bf16_pays, precision_here, train
+from d2c.saving import Loaded
+from d2c.training import bf16_pays, precision_here, train
 from d2c.unet import digits
 torch.manual_seed(0)
 def seconds(bf16, net=digits()):

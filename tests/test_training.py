@@ -2,14 +2,15 @@
 import os, signal, subprocess, sys, time
 import pytest
 import torch
-from d2c.training import load
+from d2c.saving import load
 
 SETUP = """
 import sys, time, torch
 torch.set_num_threads(1)
 from d2c.data import Images
 from d2c.schedule import cosine
-from d2c.training import load, save, train
+from d2c.saving import save
+from d2c.training import train
 from d2c.unet import UNet
 def network(seed=0, **kw): torch.manual_seed(seed); return UNet(size=8, width=8, groups=4, attention=(), num_classes=3, **kw)
 g = torch.Generator().manual_seed(0)
@@ -42,14 +43,14 @@ while True:
 
 
 def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
-    from d2c import training
+    from d2c.saving import save
     from d2c.unet import UNet
     net, path = UNet(size=8, width=8, groups=4, attention=()), tmp_path/"net.safetensors"
-    training.save(net, path)
+    save(net, path)
     before = path.read_bytes()
     def full(fd): raise OSError(28, "No space left on device")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="^The disk is full, and .*net.safetensors was not written"): training.save(UNet(size=8, width=16, groups=4, attention=()), path)
+    with pytest.raises(OSError, match="^The disk is full, and .*net.safetensors was not written"): save(UNet(size=8, width=16, groups=4, attention=()), path)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["net.safetensors"]
 
 
