@@ -1,8 +1,8 @@
 """Every bug of `planted_bugs.py`, planted into its chapter, must be caught by one of the chapter's own checks.
 
-A chapter runs as it stands, statement by statement, up to the first that calls a function which a bug alters: all before
-it is as it would be with the bug. In a copy of the process from before that statement the function is exchanged, and the
-chapter runs on from there until a check fails.
+A chapter runs as it stands, cell by cell, up to the first that calls a function which a bug alters: all before it is as
+it would be with the bug. In a copy of the process from before that cell the function is exchanged, and the chapter runs
+on from there until a check fails.
 """
 import ast, functools, gc, inspect, json, multiprocessing, os, shutil, subprocess, sys, tempfile, types
 from pathlib import Path
@@ -20,18 +20,11 @@ def cells(chapter):
     return [s for s in sources if not any(text in s for text in left_out)]
 
 
-def statements(source):
-    return [ast.unparse(node) for node in ast.parse(source).body]
-
-
 def planted(sources, right, wrong):
-    "Number of the one statement of a chapter that a bug changes, which is exported, and its source with the bug."
+    "Number of the one exported cell of a chapter that a bug changes, and its source with the bug."
     places = [i for i, s in enumerate(sources) if "#| export" in s and right in s]
     assert len(places) == 1, f"“{right}” stands in {len(places)} exported cells; it must be one"
-    cell = sources[places[0]]
-    pairs = list(zip(statements(cell), statements(cell.replace(right, wrong)), strict=True))
-    [(k, bad)] = [(k, bad) for k, (good, bad) in enumerate(pairs) if good != bad]
-    return sum(len(statements(s)) for s in sources[:places[0]]) + k, bad
+    return places[0], sources[places[0]].replace(right, wrong)
 
 
 def fate(work):
@@ -77,7 +70,7 @@ def functions(code):
 
 
 def altered(code, other):
-    "Pairs of function codes that differ between two versions of a statement."
+    "Pairs of function codes that differ between two versions of a cell."
     pair = functions(code), functions(other)
     if len(pair[0]) != len(pair[1]) or any(a.co_freevars != b.co_freevars for a, b in zip(*pair)): return []
     return [(a, b) for a, b in zip(*pair) if a != b]
@@ -96,15 +89,15 @@ def plant(chapter, aside):
     matplotlib.use("Agg")
     import torch
     torch.set_num_threads(1)
-    bugs = [planted(cells(chapter), right, wrong) for right, wrong in BUGS[chapter]]
-    sources, namespace = sum(map(statements, cells(chapter)), []), {"__name__": "__main__"}
-    code = lambda i, source: compile(source, f"statement {i}", "exec")
+    sources, namespace = cells(chapter), {"__name__": "__main__"}
+    bugs = [planted(sources, right, wrong) for right, wrong in BUGS[chapter]]
+    code = lambda i, source: compile(source, f"cell {i}", "exec")
     codes = [code(i, s) for i, s in enumerate(sources)]
     pairs = {(i, bad): altered(codes[i], code(i, bad)) for i, bad in bugs}
     inner = {bug: {a for a, _ in p if not any(f in functions(a) for f, _ in p)} for bug, p in pairs.items()}
 
     def rest(first, i, bad):
-        "Fate of the statements from a first one to the chapter's end, on the files of then, with another source of the i-th."
+        "Fate of the cells from a first one to the chapter's end, on the files of then, with another source of the i-th."
         shutil.rmtree(tempfile.tempdir)
         shutil.copytree(aside/str(first), tempfile.tempdir)
         if first > i: exchange(pairs[i, bad], namespace)
@@ -114,18 +107,18 @@ def plant(chapter, aside):
 
     called, copies, first = set(), {}, {}
     def note(frame, event, _):
-        if frame.f_code.co_filename.startswith("statement "): called.add(frame.f_code)
+        if frame.f_code.co_filename.startswith("cell "): called.add(frame.f_code)
 
-    for k, statement in enumerate(codes):
+    for k, cell in enumerate(codes):
         if len(first) == len(bugs): break
         shutil.copytree(tempfile.tempdir, aside/str(k))
         copies[k] = snapshot(rest)
         called.clear()
         sys.settrace(note)
-        exec(statement, namespace)
+        exec(cell, namespace)
         sys.settrace(None)
         for i, bad in bugs:
-            if i == k and not pairs[i, bad] or i < k and called & inner[i, bad]: first.setdefault((i, bad), k)
+            if i == k and not pairs[i, bad] or i <= k and called & inner[i, bad]: first.setdefault((i, bad), k)
         if k not in {i for i, _ in bugs} | set(first.values()):
             copies[k]()
             shutil.rmtree(aside/str(k))
