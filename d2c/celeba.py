@@ -12,7 +12,8 @@ import torch.nn as nn
 from .cli import DiffusersUNet, add_options, experiment, run_command
 from .faces import celeba
 from .schedule import linear
-from .training import TrainResult, checkpoints, this_process
+from .runs import checkpoints, this_process
+from .training import TrainResult
 from .unet import cifar10
 
 # %% ../nbs/celeba.ipynb #ac0eb20b

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from .data import Images, normalise
 from .forward import q_sample
 from .schedule import Schedule
-from .training import TrainResult, digest, fit, stratified_times
+from .runs import digest
+from .training import TrainResult, fit, stratified_times
 from .unet import Block, Down, norm, size_multiple, time_embedding, to_depth
 
 # %% ../nbs/classifier.ipynb #a0758b42

@@ -27,10 +27,10 @@ from .metrics import Score, bootstrap, evaluate, features, frechet
 from .metrics import inception as load_inception
 from .measurements import MEASUREMENTS, draw, likelihood, make, measure
 from .pretrained import load as load_shipped, shipped
-from .schedule import Schedule, cosine, linear, spaced
+from .runs import checkpoints, this_process
 from .saving import Loaded, load, save
-from .training import (TrainResult, checkpoints, fit, loss_at, this_process,
-                          train)
+from .schedule import Schedule, cosine, linear, spaced
+from .training import TrainResult, fit, loss_at, train
 from .unet import UNet, height_width, recomputing
 
 # %% ../nbs/cli.ipynb #e9f49566

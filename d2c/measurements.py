@@ -24,8 +24,8 @@ from .memorisation import remembered
 from .metrics import Report, evaluate
 from .pretrained import RECIPES, card, load, sha256, weights_folder
 from .schedule import spaced
+from .runs import precision_here, read_checkpoint, this_process
 from .saving import Loaded, save
-from .training import precision_here, read_checkpoint, this_process
 
 # %% ../nbs/measurements.ipynb #62edcd90
 def guided(

@@ -6,7 +6,7 @@ import json, os, subprocess, sys, time
 from pathlib import Path
 import torch
 from d2c.measurements import machine
-from d2c.training import precision_here
+from d2c.runs import precision_here
 from d2c.unet import digits
 
 PLAIN = {"ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}

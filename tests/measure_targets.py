@@ -16,7 +16,8 @@ from d2c.metrics import evaluate
 from d2c.measurements import machine
 from d2c.pretrained import load
 from d2c.schedule import cosine, spaced
-from d2c.training import precision_here, this_process, train
+from d2c.runs import precision_here, this_process
+from d2c.training import train
 from d2c.unet import digits
 
 FOLDER = Path(__file__).parent.parent/"book"/"measured"

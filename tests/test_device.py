@@ -22,7 +22,8 @@ from d2c.memorisation import ideal
 from d2c.metrics import evaluate
 from d2c.schedule import cosine, like
 from d2c.saving import Loaded, load, save
-from d2c.training import loss_at, simple_loss, this_process, train
+from d2c.runs import this_process
+from d2c.training import loss_at, simple_loss, train
 from d2c.unet import UNet
 
 

@@ -9,7 +9,8 @@ from d2c.data import Images
 from d2c.measurements import draw
 from d2c.schedule import cosine
 from d2c.saving import Loaded
-from d2c.training import bf16_pays, precision_here, train
+from d2c.runs import bf16_pays, precision_here
+from d2c.training import train
 from d2c.unet import digits
 torch.manual_seed(0)
 def seconds(bf16, net=digits()):
