@@ -271,7 +271,7 @@ def test_numbers(monkeypatch):
     assert math.isfinite(measurements.likelihood(short, n=2)["bits per dimension"])
     where = []
     def likelihood(loaded, var): where.append(loaded.device); return {"bits per dimension": 1., "95 %": 1.}
-    monkeypatch.setattr(measurements, "likelihood", likelihood)
+    for module in (measurements, cli): monkeypatch.setattr(module, "likelihood", likelihood)
     with monkeypatch.context() as m:
         m.setattr(measurements, "MEASUREMENTS", {"mnist-uncond": [("likelihood", dict(var="beta"))]})
         measurements.measure("mnist-uncond", again=True, progress=False)
