@@ -53,12 +53,17 @@ PEOPLE = range(1, 35), range(35, 37)    # of orl: to train on, to validate on
 def dataset(
     name: str,                # mnist, orl, celeba, or a folder of pictures
     root: str | None = None,  # the folder that holds `celeba`
-    size: int | tuple[int, int] | None = None, # of the pictures, pixels: side of a square, or HEIGHTxWIDTH; without it, 28 for mnist, else 64
-    channels: int | None = None, # of a folder's pictures, 1: grey, 3: colour; without it, grey if all of them are
+    # of the pictures, pixels: side of a square, or HEIGHTxWIDTH; without it, 28 for
+    # mnist, else 64
+    size: int | tuple[int, int] | None = None,
+    # of a folder's pictures, 1: grey, 3: colour; without it, grey if all of them are
+    channels: int | None = None,
     label: str | None = None, # of CelebA and orl: the attribute that is the class
     limit: int | None = None, # take the first so many pictures only
     skip_broken: bool = False, # leave out pictures that cannot be read, and count them
-    range: tuple[float, float] | None = None, # of a folder's pictures of more than 8 bits a channel: the values that are black and white; without it, all
+    # of a folder's pictures of more than 8 bits a channel: the values that are black
+    # and white; without it, all
+    range: tuple[float, float] | None = None,
     enlarge: bool = False,    # take pictures that are smaller than the size too
 ) -> tuple[Images, Images]:   # to train on, to validate on
     """Pictures to train on.
@@ -259,7 +264,8 @@ def taken(
             if k in known and known[k].default is not inspect.Parameter.empty}
 
 def run_training(
-    data: str,               # mnist, orl, celeba, or a folder of pictures, whose subfolders are classes
+    # mnist, orl, celeba, or a folder of pictures, whose subfolders are classes
+    data: str,
     name: str = "run",       # of the run, and of its folder
     schedule: Literal["cosine", "linear"] = "cosine", # of the noise
     T: int = 1000,           # steps of the schedule
@@ -315,7 +321,8 @@ def open_weights(
     return loaded
 
 def run_sampling(
-    weights: str,               # a .safetensors file of a run, or the name of a network that ships
+    # a .safetensors file of a run, or the name of a network that ships
+    weights: str,
     n: int = 40,                # how many
     classes: list[int] | None = None, # numbers of those to draw, in turn; without it, all
     scale: float = 1.,          # of guidance; 1: none
@@ -344,7 +351,8 @@ def run_sampling(
 
 # %% ../nbs/cli.ipynb #3afcd5de
 def run_evaluation(
-    weights: str,       # a .safetensors file of a run, or the name of a network that ships
+    # a .safetensors file of a run, or the name of a network that ships
+    weights: str,
     data: str,          # what it learnt from: mnist, orl, celeba, or a folder of pictures
     inception: str | None = None, # the file with Inception's weights, for its distance
     n: int = 500,       # how many samples
@@ -388,7 +396,8 @@ def run_evaluation(
     print(report)
 
 def run_data(
-    data: str,             # mnist, orl, celeba, or a folder of pictures, whose subfolders are classes
+    # mnist, orl, celeba, or a folder of pictures, whose subfolders are classes
+    data: str,
     out: str = "data.png", # the picture of a hundred
     **options,             # of `dataset`
 ) -> None:

@@ -61,7 +61,8 @@ def draw(
     batch_size: int = 250,         # at a time; it changes the speed and nothing else
     folder: str | Path | None = None, # keeps finished batches; found there, not drawn
     progress: bool = False,        # show a bar
-    mixed_precision: Literal["auto", "no", "bf16"] = "auto", # auto: what is fast here
+    # of the network's arithmetic; auto: what is fast here
+    mixed_precision: Literal["auto", "no", "bf16"] = "auto",
     **guidance,                    # of `guided`: scale, classifier, interval
 ) -> torch.Tensor:                 # bytes, (n, C, H, W)
     """Draw samples by DDPM or DDIM.

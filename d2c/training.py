@@ -159,7 +159,7 @@ class Run:
     def __init__(
         self,
         model: nn.Module,  # changed
-        settings: dict,    # T, steps, batch_size, accumulate, seed, lr and so on, as in `fit`
+        settings: dict,    # T, steps, batch_size, accumulate, lr and so on, as in `fit`
         folder: Path | None = None,
         compile: bool = False,              # as in `fit`
         channels_last: bool | None = None,  # as in `fit`
@@ -171,7 +171,7 @@ class Run:
                                            else precision_here(model))
         s = settings
         self.settings, self.folder = settings, folder
-        self.k, self.rows, self.latest = 0, [], []    # latest: steps not yet in the log's rows
+        self.k, self.rows, self.latest = 0, [], []    # latest: steps not yet in rows
         AcceleratorState._reset_state()    # it remembers the precision of an earlier run
         self.here = Accelerator(
             mixed_precision=s["mixed_precision"], log_with=log_with, project_dir=folder,
@@ -213,8 +213,8 @@ class Run:
             for name, part in self.parts.items(): part.load_state_dict(state[name])
             self.k, self.rows = state["k"], state["rows"].tolist()
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError):
-            raise ValueError(f"The newest checkpoint in {self.folder} is of another network; "
-                             "name the one it is of, or another folder.") from None
+            raise ValueError(f"The newest checkpoint in {self.folder} is of another "
+                             "network; name the one it is of, or another folder.") from None
 
     def write(
         self,
@@ -298,8 +298,8 @@ def note(run: Run) -> None:
             saved = run.folder and checkpoints(run.folder)
             last = f"{saved[0]} is whole" if saved else "there is no checkpoint yet"
             raise FloatingPointError(
-                f"The loss is no longer finite at step {step.k} of {run.settings['steps']}; "
-                "try a lower learning rate. The pictures were "
+                f"The loss is no longer finite at step {step.k} of "
+                f"{run.settings['steps']}; try a lower learning rate. The pictures were "
                 f"{pictures_of(step.k, run.settings)}; {last}.")
         run.rows.append([step.k, mean, step.rate, float(step.norm),
                          *loss_by_time(step.loss, step.t, run.settings["T"])])
@@ -354,9 +354,10 @@ def fit(
     ema_decay: float = 0.999,    # decay of the weights' average in the long run
     clip: float = 1.,            # largest norm of the gradient
     accumulate: int = 1,         # batches to a step
-    mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto", # auto: what is fast here
+    # of the network's arithmetic; auto: what is fast here
+    mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto",
     compile: bool = False,       # let torch.compile translate the network first
-    channels_last: bool | None = None, # keep the channels of a pixel side by side; without: auto
+    channels_last: bool | None = None, # the channels of a pixel side by side; None: auto
     seed: int = 0,               # of everything random; also seeds torch's own generator
     T: int = 1,                  # the largest time, for the log
     folder: str | Path | None = None, # for checkpoint and log; a run found there goes on
@@ -391,10 +392,11 @@ def fit(
     main = run.here.is_main_process
     if folder and main:
         for part in folder.glob("*.part"): part.unlink()    # left by a kill
-    if on_save and main and 0 < run.k < steps: on_save(run.average, run.k)  # it may have cut it
+    if on_save and main and 0 < run.k < steps:
+        on_save(run.average, run.k)                         # it may have cut it short
 
-    walk = contextlib.closing(with_bar(run, training_steps(run, draw, loss, images), progress))
-    with deferred_signals() as asked, explained_disconnection(), walk as walk:
+    walk = with_bar(run, training_steps(run, draw, loss, images), progress)
+    with deferred_signals() as asked, explained_disconnection(), contextlib.closing(walk):
         for step in walk:
             if step.k%log_every == 0 or (asked and world == 1):
                 note(run)
