@@ -62,7 +62,7 @@ def x0_from_eps(
     Raises ValueError where ᾱ_t = 0.
     """
     abar = sched.at(t)
-    if not torch.as_tensor(abar).all():
+    if not (abar.all() if torch.is_tensor(abar) else abar):
         raise ValueError("Where nothing is left of the data (ᾱ = 0) noise cannot say what "
                          "they were; predict v or x_0, or start below.")
     return (xt - like((1 - abar)**0.5, xt)*eps)/like(abar**0.5, xt)

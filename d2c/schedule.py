@@ -99,7 +99,8 @@ def times_like(
     x: torch.Tensor,       # what a network is given with it, (B, …)
 ) -> torch.Tensor:         # (B,), on x's device
     "The times of a batch as every network gets them: one a sample, beside the samples."
-    return torch.as_tensor(t, device=x.device).expand(len(x))
+    if not torch.is_tensor(t): return torch.full((len(x),), t, device=x.device)
+    return t.to(x.device).expand(len(x))
 
 # %% ../nbs/schedule.ipynb #ee50b9e5
 #| eq: eq-schedule-abar

@@ -165,7 +165,7 @@ BUGS = {
         ("clamp(low, high)", "clamp(0, high)"),
         ("clamp(low, high)", "clamp(low, 9)"),
         ("return Guess(x0, eps_from_x0(sched, xt, t, x0))", "return Guess(x0, denoise(xt, t).eps)"),
-        ("if not torch.as_tensor(abar).all():", "if False:"),
+        ("if not (abar.all() if torch.is_tensor(abar) else abar):", "if False:"),
     ],
     "posterior": [
         ("keep = abar_t/abar_s", "keep = abar_t"),
