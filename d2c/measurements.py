@@ -23,9 +23,9 @@ from .guidance import (class_log_prob, classifier_free_guidance, classifier_guid
 from .memorisation import remembered
 from .metrics import Report, evaluate
 from .pretrained import RECIPES, card, load, sha256, weights_folder
-from .schedule import spaced
 from .runs import precision_here, read_checkpoint, this_process
 from .saving import Loaded, save
+from .schedule import spaced
 
 # %% ../nbs/measurements.ipynb #62edcd90
 def guided(

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from .data import (Images, batches, indices, mirrored, normalise, seeded,
                       write_whole)
 from .forward import q_sample, target
-from .runs import (BINS, COLUMNS, as_csv, checkpoints, deferred_signals, digest,
+from .runs import (COLUMNS, as_csv, checkpoints, deferred_signals, digest,
                       explained_disconnection, precision_here, read_checkpoint,
                       this_process)
 from .schedule import Schedule, times_like
