@@ -23,7 +23,9 @@ def ddim_mean(
     sigma=0.,  # standard deviation of the fresh noise, σ² ≤ 1 − ᾱ_s
 ):             # (B, …)
     "What x_s is without its fresh noise. Song et al. 2021, eq. 12."
-    return abar_s**0.5*x0 + (1 - abar_s - sigma**2)**0.5*eps
+    xs = (1 - abar_s - sigma**2)**0.5*eps
+    xs += abar_s**0.5*x0
+    return xs
 
 def q_sigma(
     sched: Schedule,

@@ -55,7 +55,7 @@ def check_start(
     generator=None,  # as for `normal`
 ) -> None:
     """Raise ValueError if a start holds NaN or infinity, or generators are not one an image."""
-    if not x.isfinite().all():
+    if x.numel() and not torch.stack(x.aminmax()).isfinite().all():
         raise ValueError("The start holds values that are not finite; "
                          "give noise from torch.randn, or an image.")
     if isinstance(generator, (list, tuple)) and len(generator) != len(x):

@@ -65,7 +65,7 @@ def x0_from_eps(
     if not (abar.all() if torch.is_tensor(abar) else abar):
         raise ValueError("Where nothing is left of the data (ᾱ = 0) noise cannot say what "
                          "they were; predict v or x_0, or start below.")
-    return (xt - like((1 - abar)**0.5, xt)*eps)/like(abar**0.5, xt)
+    return (xt - like((1 - abar)**0.5, xt)*eps).div_(like(abar**0.5, xt))
 
 def eps_from_x0(
     sched: Schedule,

@@ -47,7 +47,9 @@ def q_posterior(
     """
     check_order(t, s)
     c0, ct, beta_tilde = posterior_coef(sched.at(t), sched.at(s))
-    return like(c0, x0)*x0 + like(ct, xt)*xt, like(beta_tilde, xt)
+    mean = like(ct, xt)*xt
+    mean += like(c0, x0)*x0
+    return mean, like(beta_tilde, xt)
 
 # %% ../nbs/posterior.ipynb #7b3a9163
 #| eq: eq-posterior-mu-eps

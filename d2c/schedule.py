@@ -31,7 +31,7 @@ class Schedule:
             raise ValueError("ᾱ must fall with every step and stay in [0, 1]; "
                              "each β_t must lie above 0 and at most at 1.")
 
-    @property
+    @cached_property
     def T(self) -> int:
         "Number of steps."
         return len(self._numbers) - 1
