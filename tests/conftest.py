@@ -1,5 +1,20 @@
-"""With `pytest -n 2` the tests of a file stay together, and of the planted bugs those of a chapter."""
+"""The built site in a headless browser that can reach nothing but the site itself; how tests are spread over processes.
+
+With `pytest -n 2` the tests of a file stay together, and of the planted bugs those of a chapter.
+"""
+import functools
+import http.server
+import shutil
+import threading
+from pathlib import Path
+
 import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = ROOT / "_build" / "html"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -8,3 +23,49 @@ def pytest_xdist_make_scheduler(config, log):
     class Together(LoadScopeScheduling):
         def _split_scope(self, nodeid): return nodeid.rpartition("-" if "test_caught" in nodeid else "::")[0]
     return Together(config, log)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="session")
+def address():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(SITE)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if not (SITE/"index.html").is_file(): pytest.skip("The site is not built; run `make book` first.")
+    if not CHROMIUM: pytest.skip("There is no Chromium here; on Debian and Ubuntu: sudo apt install chromium.")
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser, address):
+    "A page that notes every foreign request, failed request and error."
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(120_000)
+    tab = context.new_page()
+    tab.foreign, tab.errors = [], []
+
+    def guard(route):
+        if route.request.url.startswith(address):
+            return route.continue_()
+        tab.foreign.append(route.request.url)
+        route.abort()
+
+    context.route("**/*", guard)
+    tab.on("console", lambda message: tab.errors.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: tab.errors.append(str(error)))
+    tab.on("response", lambda response: tab.errors.append(f"{response.status} {response.url}") if response.status >= 400 else None)
+    yield tab
+    context.close()

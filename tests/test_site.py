@@ -1,71 +1,14 @@
-"""The built site in a headless browser that can reach nothing but the site itself."""
-import functools
-import http.server
+"""Every page of the built site in a headless browser."""
 import re
-import shutil
 import sys
-import threading
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-SITE = ROOT / "_build" / "html"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]
+from conftest import ROOT, SITE
+
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html")
                if "_static" not in path.parts and path != SITE / "index.html")  # that one only leads to the book's first page
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
-
-pytestmark = [
-    pytest.mark.skipif(not PAGES, reason="The site is not built; run `make book` first."),
-    pytest.mark.skipif(not CHROMIUM, reason="There is no Chromium here; on Debian and Ubuntu: sudo apt install chromium."),
-]
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture(scope="module")
-def address():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(SITE)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def tab(browser, address):
-    "A page that notes every foreign request, failed request and error."
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(120_000)
-    tab = context.new_page()
-    tab.foreign, tab.errors = [], []
-
-    def guard(route):
-        if route.request.url.startswith(address):
-            return route.continue_()
-        tab.foreign.append(route.request.url)
-        route.abort()
-
-    context.route("**/*", guard)
-    tab.on("console", lambda message: tab.errors.append(message.text) if message.type == "error" else None)
-    tab.on("pageerror", lambda error: tab.errors.append(str(error)))
-    tab.on("response", lambda response: tab.errors.append(f"{response.status} {response.url}") if response.status >= 400 else None)
-    yield tab
-    context.close()
 
 
 TYPESET = """async () => {
