@@ -24,6 +24,13 @@ def python(code, *args, **kw):
     return subprocess.Popen([sys.executable, "-c", SETUP + code, *map(str, args)], stdout=subprocess.PIPE, text=True, env=ENV, **kw)
 
 
+def said(process):
+    "What a process wrote until it ended well."
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, f"it ended with {process.returncode}"
+    return out
+
+
 def test_a_kill_while_saving_leaves_a_whole_file(tmp_path):
     "Two networks are saved to one name in turn; whenever the process dies, the name holds one of them, whole."
     path = tmp_path/"net.safetensors"
@@ -90,7 +97,7 @@ print(len(r.log["loss"]), hashlib.sha256(b"".join(p.numpy().tobytes() for p in r
         while process.poll() is None and newest() == before: time.sleep(.002)
         time.sleep(.01*kill)
         process.kill(); process.communicate()
-    killed, alone = (python(code, folder).communicate(timeout=120)[0] for folder in (folder, tmp_path/"alone"))
+    killed, alone = (said(python(code, folder)) for folder in (folder, tmp_path/"alone"))
     assert killed == alone and killed.startswith("60 ")
     lines = (tmp_path/"killed"/"log.csv").read_text().splitlines()
     assert len(lines) == 61 and lines == (tmp_path/"alone"/"log.csv").read_text().splitlines()
