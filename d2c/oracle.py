@@ -14,7 +14,7 @@ class GaussianMixture:
     """A mixture of K Gaussians in D dimensions, with everything known of it under noise.
 
     The noise is the forward process's: `abar` is ᾱ, one number or a (B,) tensor with one
-    value a point, in [0, 1]. Everything is float64.
+    value per point, in [0, 1]. Everything is float64.
     Raises ValueError if the weights, means and covariances do not fit together.
     """
     def __init__(
