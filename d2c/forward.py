@@ -64,7 +64,7 @@ def x0_from_eps(
     abar = sched.at(t)
     if not (abar.all() if torch.is_tensor(abar) else abar):
         raise ValueError("Where nothing is left of the data (ᾱ = 0) noise cannot say what "
-                         "they were; predict v or x_0, or start below.")
+                         "they were; predict v or x_0, or start below that time.")
     return (xt - like((1 - abar)**0.5, xt)*eps).div_(like(abar**0.5, xt))
 
 def eps_from_x0(
@@ -150,7 +150,7 @@ def denoiser(
 ) -> Callable:              # denoise(xt, t) → Guess, for t an int or (B,)
     """The model that a network makes, whatever it predicts.
 
-    What else the network takes, such as classes, can be given after t. Raises ValueError
+    The network's other inputs, such as classes, are given after t. Raises ValueError
     for another name.
     """
     if predicts not in ("eps", "x0", "v"):

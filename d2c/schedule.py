@@ -91,14 +91,14 @@ def like(
     if c.ndim == 0: return c
     if len(c) != len(x):
         raise ValueError(f"There are {len(c)} times for a batch of {len(x)}; "
-                         "give one time, or one a sample.")
+                         "give one time, or one per sample.")
     return c.to(x.device).reshape(-1, *[1]*(x.ndim - 1))
 
 def times_like(
-    t: int | torch.Tensor, # a time, or one a sample, (B,)
+    t: int | torch.Tensor, # a time, or one per sample, (B,)
     x: torch.Tensor,       # what a network is given with it, (B, …)
 ) -> torch.Tensor:         # (B,), on x's device
-    "The times of a batch as every network gets them: one a sample, beside the samples."
+    "The times of a batch as every network gets them: one per sample, on the samples' device."
     if not torch.is_tensor(t): return torch.full((len(x),), t, device=x.device)
     return t.to(x.device).expand(len(x))
 
