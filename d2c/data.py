@@ -313,7 +313,7 @@ def pictures(
     channels: int | None = None, # 1: grey, 3: colour, None: grey if all of them are
     progress: bool = True,       # show a bar
     skip_broken: bool = False,   # leave out what cannot be used, with a warning
-    workers: int | None = None,  # threads that read; None: one a core
+    workers: int | None = None,  # threads that read; None: one per core
     value_range: tuple[float, float] | None = None, # black and white above 8 bits; None: all
     enlarge: bool = False,       # also pictures that are smaller than the size
 ) -> tuple[torch.Tensor, list[int]]: # bytes (N, channels, H, W), which of the paths

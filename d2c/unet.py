@@ -31,7 +31,7 @@ def time_embedding(
 # %% ../nbs/unet.ipynb #c2a7ae28
 #| eq: eq-unet-groupnorm
 class Float32GroupNorm(nn.GroupNorm):
-    "Group normalisation, computed in float32 also where autocast made its input shorter."
+    "Group normalisation, computed in float32 even where autocast made its input 16-bit."
     def forward(self, x): return super().forward(x.float())
 
 def norm(
@@ -214,7 +214,7 @@ def height_width(
 
 def size_multiple(
     size: int | tuple[int, int], # of the pictures, see `height_width`
-    mults: tuple, # one entry a resolution
+    mults: tuple, # one entry per resolution
     stem: int,    # r of the space-to-depth entrance
 ) -> int:
     "What height and width must be divisible by. Raises ValueError if the size is not."
@@ -235,7 +235,7 @@ class UNet(nn.Module):
         size: int | tuple = 28,  # their side, or height and width, pixels
         width: int = 32,         # channels at the highest resolution
         mults: tuple = (1, 2),   # channels per resolution, in widths; a `Down` between
-        blocks: int = 1,         # residual blocks a resolution on the way down
+        blocks: int = 1,         # residual blocks per resolution on the way down
         attention: tuple = (7,), # (shorter) sides of feature maps with attention in them
         heads: int = 1,          # of attention
         groups: int = 8,         # of the normalisations
