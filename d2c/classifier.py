@@ -58,7 +58,7 @@ class Classifier(nn.Module):
         size: int = 28,         # their side, pixels
         width: int = 32,        # channels at the highest resolution
         mults: tuple = (1, 2),  # channels per resolution, in widths; a `Down` between
-        blocks: int = 2,        # residual blocks a resolution
+        blocks: int = 2,        # residual blocks per resolution
         stem: int = 2,          # r of the space-to-depth entrance
         groups: int = 8,        # of the normalisations
         dropout: float = 0.,    # inside the residual blocks

@@ -23,7 +23,7 @@ from .unet import UNet, digits
 NETWORKS = {"UNet": UNet, "Classifier": Classifier}
 
 def weights_folder() -> Path:
-    "Where the weights that ship lie."
+    "The folder of the weights that ship."
     return Path(str(files("d2c")))/"weights"
 
 def shipped() -> list[str]:

@@ -62,7 +62,7 @@ def checkpoints(
 
 def read_checkpoint(
     folder: str | Path,
-    settings: dict, # of the run that wants to go on
+    settings: dict, # of the run that is to go on
 ) -> dict | None:   # the state, on the CPU; None where there is none
     """Read the newest whole checkpoint of a run; warn of damaged ones.
 
@@ -83,7 +83,7 @@ def read_checkpoint(
             if value != "auto" and state["settings"].get(name) != value:
                 raise ValueError(
                     f"The run in {folder} has {name} = {state['settings'].get(name)} "
-                    f"and not {value}; take it up with its own settings, "
+                    f"and not {value}; resume it with its own settings, "
                     "or name another folder.")
         return state
     if checkpoints(folder):
@@ -99,8 +99,8 @@ def explained_disconnection() -> Iterator[None]:
             word in str(error) for word in ("gloo", "NCCL", "closed by peer"))
         if not known: raise
         raise ConnectionError(
-            "Another process of this run has ended or cannot be reached; see what it "
-            "said last, then start all of them again to go on from the newest checkpoint."
+            "The connection to another process of this run is lost; see what that one said "
+            "last, then start all of them again to go on from the newest checkpoint."
             ) from error
 
 @contextlib.contextmanager
@@ -119,9 +119,9 @@ BINS = 10   # parts of 1 … T in the log
 COLUMNS = ["step", "loss", "rate", "norm"] + [f"loss_{b}" for b in range(1, BINS + 1)]
 
 def as_csv(
-    rows: list[list[float]], # one a step, as in COLUMNS; NaN where there is nothing
+    rows: list[list[float]], # one per step, as in COLUMNS; NaN where there is nothing
 ) -> str:
-    "The log as text, one line a step."
+    "The log as text, one line per step."
     out = io.StringIO(newline="")
     write = csv.writer(out)
     write.writerow(COLUMNS)
@@ -133,6 +133,6 @@ def as_csv(
 def digest(
     v: torch.Tensor | None, # a table
 ) -> str | None:            # twelve digits
-    "A short name for the values of a table, other for other values."
+    "A short name for the values of a table; different values have different names."
     if v is None: return None
     return hashlib.sha256(v.cpu().double().numpy().tobytes()).hexdigest()[:12]

@@ -90,7 +90,7 @@ def load(
         shapes = {name: v.shape for name, v in into.state_dict().items()}
         if shapes != {name: v.shape for name, v in tensors.items()}:
             raise ValueError(f"The weights in {path} are of a {about['network']} that was "
-                             f"built otherwise than this {type(into).__name__}.")
+                             f"built differently from this {type(into).__name__}.")
     try:
         model = build(**about["config"]) if into is None else into
         model.load_state_dict(tensors)

@@ -247,8 +247,8 @@ class TrainStep(NamedTuple):
 
 def training_steps(
     run: Run,
-    draw: Callable, # draw(x, y, generator) → times t, and what else is random
-    loss: Callable, # loss(net, t, *what else) → (B,)
+    draw: Callable, # draw(x, y, generator) → (times t, *inputs): all that is random
+    loss: Callable, # loss(net, t, *inputs) → (B,)
     images: Images, # the data
 ) -> Iterator[TrainStep]:
     "The steps of a run, from where it is to its end. Ho et al. 2020, algorithm 1."
@@ -344,8 +344,8 @@ def some_process(
 # %% ../nbs/training.ipynb #dd3e472c
 def fit(
     model: nn.Module,            # the network; changed
-    draw: Callable,              # draw(x, y, generator) → times t, and what else is random
-    loss: Callable,              # loss(net, t, *what else) → (B,)
+    draw: Callable,              # draw(x, y, generator) → (times t, *inputs): all randomness
+    loss: Callable,              # loss(net, t, *inputs) → (B,)
     images: Images,              # the data
     steps: int,                  # n, how often the weights change
     batch_size: int = 64,        # a batch of one process
@@ -358,7 +358,7 @@ def fit(
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto",
     compile: bool = False,       # let torch.compile translate the network first
     channels_last: bool | None = None, # the channels of a pixel side by side; None: auto
-    seed: int = 0,               # of everything random; also seeds torch's own generator
+    seed: int = 0,               # of everything random; seeds torch's own generator too
     T: int = 1,                  # the largest time, for the log
     folder: str | Path | None = None, # for checkpoint and log; a run found there goes on
     save_every: int = 1000,      # steps from one checkpoint to the next
@@ -367,7 +367,7 @@ def fit(
     log_every: int = 10,         # steps from one look at the losses to the next
     tensorboard: bool = False,   # log for TensorBoard too
     progress: bool = True,       # show a bar with pictures a second and the loss
-    settings: dict | None = None, # what else must agree for a run to go on
+    settings: dict | None = None, # further settings that must agree for a run to go on
 ) -> TrainResult:
     """Minimise the average of a loss over data and noise.
 

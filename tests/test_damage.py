@@ -117,7 +117,7 @@ CASES = [
         ("empty", b""), ("zeros", ZEROS), ("cut", HALF), ("cut at the end", -1), ("garbage", GARBAGE), ("hostile", HOSTILE),
         ("hostile, zipped", ZIPPED), ("a tensor", written(torch.save, torch.zeros(3))), ("safetensors", holding()),
         ("weights", written(torch.save, {"weight": torch.zeros(3)})))],
-    ("checkpoints, other settings in them", RUN, written(torch.save, {"settings": {"steps": 3}}), TRAIN, "take it up with its own settings"),
+    ("checkpoints, other settings in them", RUN, written(torch.save, {"settings": {"steps": 3}}), TRAIN, "resume it with its own settings"),
     ("checkpoints, other learning rate", RUN, as_is, TRAIN + " --lr 1", "has lr = 0.001 and not 1.0"),
     ("checkpoints, other network", RUN, as_is, TRAIN + " --width 16", "'width': 8"),
     ("checkpoints, other pictures", "pics/21.jpg", None, TRAIN, "has examples = 21 and not 20"),
