@@ -149,7 +149,7 @@ def test_if_one_of_two_dies_the_other_says_so(tmp_path, killed):
     for process in both: assert process.stdout.readline() == "five\n"
     both[killed].kill()
     _, err = both[1 - killed].communicate(timeout=60)
-    assert both[1 - killed].returncode == 1 and "ConnectionError: Another process of this run has ended" in err, err[-2000:]
+    assert both[1 - killed].returncode == 1 and "ConnectionError: The connection to another process of this run is lost" in err, err[-2000:]
 
 
 def test_tensorboard(tmp_path):
