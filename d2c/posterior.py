@@ -30,7 +30,7 @@ def check_order(
     back = s < t
     if not (back.all() if torch.is_tensor(back) else back):
         raise ValueError("A step back needs s < t, "
-                         f"and it is asked to go from t = {t} to s = {s}.")
+                         f"and this one goes from t = {t} to s = {s}.")
 
 # %% ../nbs/posterior.ipynb #046858f7
 #| eq: eq-posterior-mean eq-posterior-var

@@ -374,7 +374,7 @@ def fit(
     Raises FloatingPointError if the loss or its gradient is no longer finite, ValueError
     if the folder holds a run with other settings or a damaged one, ConnectionError if
     another process of the run is gone.
-    Ctrl-C ends the training after a whole step and returns what there is.
+    Ctrl-C ends the training after a whole step and returns the result so far.
     """
     if min(steps, accumulate, save_every, keep_last, log_every) < 1:
         raise ValueError("steps, accumulate, save_every, keep_last and log_every must be "
