@@ -99,8 +99,8 @@ def explained_disconnection() -> Iterator[None]:
             word in str(error) for word in ("gloo", "NCCL", "closed by peer"))
         if not known: raise
         raise ConnectionError(
-            "The connection to another process of this run is lost; see what that one said "
-            "last, then start all of them again to go on from the newest checkpoint."
+            "The connection to another process of this run is lost; see what that one "
+            "said last, then start all of them again to go on from the newest checkpoint."
             ) from error
 
 @contextlib.contextmanager

@@ -247,7 +247,7 @@ class TrainStep(NamedTuple):
 
 def training_steps(
     run: Run,
-    draw: Callable, # draw(x, y, generator) → (times t, *inputs): all that is random
+    draw: Callable, # draw(x, y, generator) → (t, *inputs): all that is random
     loss: Callable, # loss(net, t, *inputs) → (B,)
     images: Images, # the data
 ) -> Iterator[TrainStep]:
@@ -344,7 +344,7 @@ def some_process(
 # %% ../nbs/training.ipynb #dd3e472c
 def fit(
     model: nn.Module,            # the network; changed
-    draw: Callable,              # draw(x, y, generator) → (times t, *inputs): all randomness
+    draw: Callable,              # draw(x, y, generator) → (t, *inputs): all that is random
     loss: Callable,              # loss(net, t, *inputs) → (B,)
     images: Images,              # the data
     steps: int,                  # n, how often the weights change
