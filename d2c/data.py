@@ -208,7 +208,7 @@ def _read(
     paths: list[Path], out: BinaryIO, size: int | tuple[int, int], channels: int | None,
     progress: bool, skip_broken: bool, workers: int | None,
     value_range: tuple[float, float] | None, enlarge: bool) -> dict:
-    "Write pictures as bytes; their shape, which of the paths they are, and what to say."
+    "Write pictures as bytes; return their shape, which of the paths they are, and notes."
     if channels is None:
         channels = 1 if all(_is_grey(path, size) for path in paths) else 3
     good, broken, deep, notes = [], [], Counter(), []
@@ -272,7 +272,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("D2C_CACHE") or Path.home()/".cache"/"d2c")
 
 def _key(paths: list[Path], options: list) -> str:
-    "A name for what files and options make, another one if any of them changes."
+    "A name for these files and options; it changes if any of them does."
     key = hashlib.sha256(json.dumps([1, PIL.__version__, options]).encode())
     for path in paths:
         try: about = path.stat()
@@ -329,7 +329,7 @@ def pictures(
     if min(h, w) < 1:
         raise ValueError(f"The size must be at least 1 pixel, not {min(h, w)}.")
     if value_range and not -math.inf < value_range[0] < value_range[1] < math.inf:
-        raise ValueError("A range has a black below its white, and these are "
+        raise ValueError("A range needs a black below its white, and these are "
                          f"{value_range[0]:g} and {value_range[1]:g}.")
     def read(out):
         return _read(paths, out, (h, w), channels, progress, skip_broken, workers,

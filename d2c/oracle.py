@@ -32,7 +32,7 @@ class GaussianMixture:
                              f"and {(*S.shape,)}.")
         if not (w > 0).all():
             raise ValueError("Every weight must be positive; "
-                             "leave out a component that has none.")
+                             "leave out a component whose weight is 0.")
         if not torch.allclose(S, S.mT):
             raise ValueError("Every covariance must be a symmetric matrix.")
         self.w, self.m, self.S = w/w.sum(), m, S

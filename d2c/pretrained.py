@@ -74,7 +74,7 @@ def mnist_noisy_classifier(folder: Path, **options) -> TrainResult:
         folder=folder, **options)
 
 def mnist_cond(folder: Path, **options) -> TrainResult:
-    "The digits network, told the class, or in 15 % of cases not."
+    "The digits network, told the class in 85 % of cases."
     torch.manual_seed(0)
     return train(
         digits(), cosine(1000), mnist(), steps=15_000, predicts="v", label_dropout=.15,
@@ -100,7 +100,7 @@ def mnist_uncond(folder: Path, **options) -> TrainResult:
         predicts="v", batch_size=128, lr=2e-3, folder=folder, **options)
 
 def orl_faces(folder: Path, **options) -> TrainResult:
-    "A network of faces, told whether they wear glasses, or in 15 % of cases not."
+    "A network of faces, told in 85 % of cases whether they wear glasses."
     torch.manual_seed(0)
     model = UNet(1, 64, 24, (1, 2, 4), attention=(8,), heads=2, stem=2, num_classes=2)
     return train(

@@ -214,7 +214,7 @@ class Run:
             self.k, self.rows = state["k"], state["rows"].tolist()
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError):
             raise ValueError(f"The newest checkpoint in {self.folder} is of another "
-                             "network; name the one it is of, or another folder.") from None
+                             "network; give that network, or name another folder.") from None
 
     def write(
         self,
@@ -312,7 +312,7 @@ def keep(
     keep_last: int, # checkpoints
     on_save: Callable | None, # as in `fit`
 ) -> None:
-    "Write checkpoint and log, and hand the average of the weights over."
+    "Write checkpoint and log, and pass the average of the weights to `on_save`."
     note(run)
     if run.folder and run.here.is_main_process: run.write(keep_last)
     if on_save and run.here.is_main_process: on_save(run.average, run.k)
