@@ -98,7 +98,7 @@ def times_like(
     t: int | torch.Tensor, # a time, or one per sample, (B,)
     x: torch.Tensor,       # what a network is given with it, (B, …)
 ) -> torch.Tensor:         # (B,), on x's device
-    "The times of a batch as every network gets them: one per sample, on the samples' device."
+    "The times of a batch as networks get them: one per sample, on the samples' device."
     if not torch.is_tensor(t): return torch.full((len(x),), t, device=x.device)
     return t.to(x.device).expand(len(x))
 
