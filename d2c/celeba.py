@@ -39,7 +39,7 @@ def faces_network(
 def choose_gpu(
     gpu_id: int | None, # from 0; −1: the processor; None: leave it open
 ) -> None:
-    """Before anything ran on a GPU, choose the one that this process sees.
+    """Choose the GPU that this process sees, before anything has run on one.
 
     Raises ValueError for a GPU that is not there, or for one process of several.
     """
@@ -71,11 +71,11 @@ def train_celeba(
     epochs: int = 100,               # how often each picture is seen
     batch_size: int = 64,            # pictures in a batch of one process
     lr: float = 2e-4,                # Adam's learning rate at its highest
-    num_workers: int | None = None,  # threads that read pictures; else one a core
+    num_workers: int | None = None,  # threads that read pictures; else one for each core
     mixed_precision: Literal["auto", "no", "fp16", "bf16"] = "auto", # of the network's arithmetic; auto: what is fast here
-    train_subset_size: int | None = None, # train on the first so many pictures
-    val_subset_size: int = 500,      # validate on the first so many pictures
-    eval_every_n_epochs: int = 1,    # validate, draw and save each so many epochs
+    train_subset_size: int | None = None, # train on only this many pictures, the first
+    val_subset_size: int = 500,      # validate on this many pictures, the first
+    eval_every_n_epochs: int = 1,    # validate, draw and save after this many epochs
     log_interval: int = 10,          # steps from one entry of the log to the next
     num_val_samples_to_generate: int = 40, # samples to draw each time
     val_sample_grid_size: int = 10,  # samples in a row of their picture

@@ -59,7 +59,7 @@ def dataset(
     # of a folder's pictures, 1: grey, 3: colour; without it, grey if all of them are
     channels: int | None = None,
     label: str | None = None, # of CelebA and orl: the attribute that is the class
-    limit: int | None = None, # take the first so many pictures only
+    limit: int | None = None, # take only this many pictures, the first
     skip_broken: bool = False, # leave out pictures that cannot be read, and count them
     # of a folder's pictures of more than 8 bits a channel: the values that are black
     # and white; without it, all
@@ -68,7 +68,7 @@ def dataset(
 ) -> tuple[Images, Images]:   # to train on, to validate on
     """Pictures to train on.
 
-    Raises ValueError or FileNotFoundError for what cannot be had.
+    Raises ValueError or FileNotFoundError for pictures that cannot be had.
     """
     if size is None: size = 28 if name == "mnist" else 64
     part = lambda v, i: Images(v.x[i], v.y[i], v.classes)
@@ -127,7 +127,7 @@ class DiffusersUNet(nn.Module):
         try: from diffusers import UNet2DModel
         except ImportError:
             raise ImportError("The U-Net of diffusers needs that package; "
-                              "`pip install diffusers` brings it.") from None
+                              "install it with `pip install diffusers`.") from None
         self.size = height_width(size)
         self.config = dict(channels=channels, size=size, width=width, mults=list(mults),
                            blocks=blocks, attention=list(attention), groups=groups,
@@ -160,7 +160,7 @@ def sample_writer(
     steps: int = 50,       # evenly spaced
     nrow: int = 10,        # pictures in a row
 ) -> Callable:             # on_save(average, k)
-    "What draws and stores samples of a network in training."
+    "A function that draws and stores samples of a network in training."
     def write(average, k):
         device, g = next(average.parameters()).device, seeded(0)
         xT = torch.randn(n, *shape, generator=g).to(device)
@@ -182,7 +182,7 @@ def keeper(
     shown: int = 40, # samples
     nrow: int = 10,  # of them in a row
 ) -> Callable:       # on_save(average, k), for `fit`
-    "What tries, keeps and shows the average of the weights at a checkpoint."
+    "A function that tries, keeps and shows the average of the weights at a checkpoint."
     x0, times = normalise(valid.x[:n]), spaced(sched.T, min(10, sched.T))
     labelled = bool(valid.classes)
     asked = torch.arange(shown)%len(valid.classes) if labelled else None
@@ -239,8 +239,8 @@ def experiment(
     """
     best = (kept.get("models") or folder)/"best.safetensors"
     if best.exists() and not checkpoints(folder):
-        raise ValueError(f"{best} is of an earlier run, of which there is no checkpoint "
-                         "to go on from; move it, or give this run another name.")
+        raise ValueError(f"{best} is from an earlier run that left no checkpoint to "
+                         "continue from; move it, or give this run another name.")
     on_save = keeper(folder, sched, valid, predicts, **kept)
     def keep(average, k):
         if not (folder/"config.yaml").exists():
@@ -308,7 +308,7 @@ def open_weights(
 ) -> Loaded:
     """A network to draw with, on the device that accelerate finds.
 
-    Raises ValueError or FileNotFoundError for what is none.
+    Raises ValueError or FileNotFoundError if there is no such network.
     """
     loaded = (load_shipped(name) if name in shipped()
               else load(name, (UNet, DiffusersUNet)))
@@ -438,7 +438,7 @@ KINDS = {bool: dict(action="store_true"), int: dict(type=int), float: dict(type=
 
 def kind(
     annotation, # of a parameter
-) -> dict | None: # for argparse; None for what no command line can say
+) -> dict | None: # for argparse; None where no command line can set it
     "How a parameter is read from a command line."
     if get_origin(annotation) is Literal: return dict(choices=get_args(annotation))
     if isinstance(annotation, types.UnionType):
@@ -449,7 +449,7 @@ def kind(
 def parameters(
     *functions: Callable, # of parameters with one name, the first counts
 ) -> dict: # by name: how it is read, its default, its comment
-    "What can be told to some functions in words."
+    "The parameters of some functions that a command line can set."
     out = {}
     for f in functions:
         for name, p in docments(f, full=True, returns=False).items():
@@ -529,10 +529,10 @@ def from_yaml(
         name = str(name).replace("-", "_")
         if value is None or name in ("data", "config"): continue
         if name not in known:
-            raise ValueError(f"{path} has an option {name}, which d2c train has not.")
+            raise ValueError(f"{path} has an option {name}, which d2c train lacks.")
         how, default, _ = known[name]
         if not fits(how, value):
-            raise ValueError(f"{path} has {name}: {value}, which cannot be; "
+            raise ValueError(f"{path} has {name}: {value}, which is not possible; "
                              "see d2c train --help.")
         if "action" in how: out += [flag(name, default, "-")]*(value is not bool(default))
         else: out += [flag(name, default, "-"),
@@ -543,7 +543,7 @@ def run_command(
     parser: argparse.ArgumentParser, # its commands say what to `run`
     arguments: list[str] | None = None, # of the command line; None: this program's own
 ) -> int: # 0, or 1 after an error that it prints in one line
-    "Do what a command line says."
+    "Run what a command line asks for."
     given = vars(parser.parse_args(arguments))
     run = given.pop("run")
     for name in ("command", "config"): given.pop(name, None)

@@ -91,7 +91,7 @@ def ddim_update(
     eta: float = 0., # 0: deterministic; 1: DDPM
 ) -> Callable:       # an update for `walk`
     "From x_t to x_s by a member of the family. Raises ValueError if η is outside 0 … 1."
-    ddim_sigma(sched, sched.T, 0, eta)    # which says so before the first step
+    ddim_sigma(sched, sched.T, 0, eta)    # raises before the first step
     def update(denoise, x, t, s, noise):
         guess, sigma = denoise(x, t), ddim_sigma(sched, t, s, eta)
         x = ddim_mean(*guess, sched.at(s), sigma)
@@ -104,7 +104,7 @@ def ddim_steps(
     xT: torch.Tensor,                   # standard normal noise, (B, …)
     times: Iterable[int] | None = None, # from high to low, in 1 … T; None: all
     eta: float = 0.,                    # 0: deterministic; 1: DDPM
-    generator=None,                     # of fresh noise: one, or a list with one an image
+    generator=None,                     # of fresh noise: one, or one for each image
 ) -> Iterator[Step]:
     """Sample along any list of times. Song et al. 2021, eq. 12.
 

@@ -42,7 +42,7 @@ def strides(
 # %% ../nbs/ddpm.ipynb #7188a6c0
 def normal(
     x: torch.Tensor, # (B, …)
-    generator=None,  # one generator, or a list with one an image; they may be on the CPU
+    generator=None,  # one generator, or one for each image; they may be on the CPU
 ) -> torch.Tensor:   # like x
     "Standard normal noise, for the whole batch at once or for each image by itself."
     def one(shape, g):
@@ -54,13 +54,13 @@ def check_start(
     x: torch.Tensor, # where a sampler starts, (B, …)
     generator=None,  # as for `normal`
 ) -> None:
-    """Raise ValueError if a start holds NaN or infinity, or generators are not one an image."""
+    """Raise ValueError for a start with NaN or infinity, or a wrong number of generators."""
     if x.numel() and not torch.stack(x.aminmax()).isfinite().all():
         raise ValueError("The start holds values that are not finite; "
                          "give noise from torch.randn, or an image.")
     if isinstance(generator, (list, tuple)) and len(generator) != len(x):
         raise ValueError(f"There are {len(generator)} generators for {len(x)} images; "
-                         "give one, or one an image.")
+                         "give one, or one for each image.")
 
 # %% ../nbs/ddpm.ipynb #d25d1a54
 def walk(
@@ -68,7 +68,7 @@ def walk(
     denoise: Callable,   # denoise(xt, t) → Guess
     x: torch.Tensor,     # where to start, (B, …)
     pairs: list[tuple[int, int]], # from t to s, in turn
-    generator=None,      # of fresh noise: one, or a list with one an image
+    generator=None,      # of fresh noise: one, or one for each image
 ) -> Iterator[Step]:
     """The loop of every sampler; `noise()` is fresh standard normal noise like x.
 
@@ -90,7 +90,7 @@ def ddpm_update(
     var: str = "beta_tilde", # or "beta"
 ) -> Callable:               # an update for `walk`
     "From x_t to x_s by the posterior. Raises ValueError for another variance."
-    reverse_var(sched, sched.T, 0, var)    # which says so before the first step
+    reverse_var(sched, sched.T, 0, var)    # raises before the first step
     def update(denoise, x, t, s, noise):
         guess, sigma = denoise(x, t), reverse_var(sched, t, s, var)**0.5
         x, _ = q_posterior(sched, guess.x0, x, t, s)
@@ -103,7 +103,7 @@ def ddpm_steps(
     xT: torch.Tensor,                   # standard normal noise, (B, …)
     times: Iterable[int] | None = None, # from high to low; None: all, as in the paper
     var: str = "beta_tilde",            # "beta_tilde" or "beta"
-    generator=None,                     # of fresh noise: one, or a list with one an image
+    generator=None,                     # of fresh noise: one, or one for each image
 ) -> Iterator[Step]:
     """Ancestral sampling. Ho et al. 2020, algorithm 2, for any list of times.
 

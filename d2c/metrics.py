@@ -93,7 +93,7 @@ def floor(
 #| eq: eq-metrics-bias
 def bias(
     a: torch.Tensor, # features of many pictures, (N, D)
-    n: int,          # of how many the distance is to be taken
+    n: int,          # pictures in the set whose distance is wanted
 ) -> float:
     "The Fréchet distance of n pictures of a law from that law, to order 1/n."
     z = a.cpu().double() - a.cpu().double().mean(0)
@@ -290,7 +290,7 @@ def inception(
     except OSError: raise
     except Exception:
         raise ValueError(f"{path} does not hold Inception's weights in torch-fidelity's "
-                         "format; get the file afresh.") from None
+                         "format; get the file again.") from None
     def f(x):
         net.to(x.device)
         return net(to_bytes(x).expand(-1, 3, -1, -1))[0]
