@@ -23,7 +23,7 @@
     const {T, sched, weight, error} = now, t = [1, T];
     const from = 2, by_t = (list, shift = 0) => list.map((v, i) => [i + shift, v]).filter(([i, v]) => i >= from && i <= T && v > 0);
     const dots = points => T <= 40 ? points : [];
-    const span = (...lists) => { const all = lists.flat().map(p => p[1]); return [10**Math.floor(Math.log10(Math.min(...all))), 10**Math.ceil(Math.log10(Math.max(...all)))]; };
+    const span = (...lists) => { const all = lists.flat().map(p => p[1]); return [10**Math.floor(Math.log10(Math.min(...all))), 10**Math.ceil(Math.log10(1.5*Math.max(...all)))]; };
 
     // terms[k] is L_k; the step from t to t − 1 owns L_{t−1}
     const own = by_t(now.terms.slice(0, T), 1), best = by_t(now.best.slice(0, T), 1);

@@ -140,7 +140,8 @@ const drawing = (() => {
 
   // values(controls): all that is computed; shown(values): texts beside the sliders, by name;
   // draw(panels, values); words(values): the picture in a sentence. All four depend on nothing else.
-  function figure(name, {values, shown = () => ({}), draw, words, touch}) {
+  // touch: {panel: ([x, y]) → controls}, what a finger on a panel sets, from its upper left corner.
+  function figure(name, {values, shown, draw, words, touch = {}}) {
     const root = document.querySelector(`[data-play="${name}"]`);
     if (!root) return;
     const form = root.querySelector("form"), spoken = root.querySelector("[aria-live]");
@@ -173,7 +174,7 @@ const drawing = (() => {
     form.addEventListener("input", later);
     form.addEventListener("reset", () => setTimeout(later));
     form.addEventListener("submit", event => event.preventDefault());
-    if (touch) touchable(panels[touch.panel], point => set(touch.moved(point)));
+    for (const [panel, moved] of Object.entries(touch)) touchable(panels[panel], point => set(moved(point)));
 
     // Paper shows how the figure begins, whatever has been moved
     let kept;
@@ -184,13 +185,15 @@ const drawing = (() => {
     root.classList.add("ready");
   }
 
-  function touchable(panel, moved) {    // moved([x, y]), in the panel's own units, from its upper left corner
+  // A click, a tap, or a drag; a finger that moves up or down scrolls the page
+  function touchable(panel, moved) {
     const at = event => {
       const box = panel.getBoundingClientRect(), {width, height} = panel.viewBox.baseVal;
       moved([(event.clientX - box.left)/box.width*width, (event.clientY - box.top)/box.height*height]);
     };
     panel.classList.add("touchable");
-    panel.addEventListener("pointerdown", event => { panel.setPointerCapture(event.pointerId); at(event); });
+    panel.addEventListener("click", at);
+    panel.addEventListener("pointerdown", event => panel.setPointerCapture(event.pointerId));
     panel.addEventListener("pointermove", event => { if (panel.hasPointerCapture(event.pointerId)) at(event); });
   }
 

@@ -48,5 +48,5 @@
   };
 
   const moved = ([px, py]) => ({x: (px - 4)/332*2*lim - lim, y: lim - (py - 20)/332*2*lim});
-  drawing.figure("mixture", {values, shown, draw, words, touch: {panel: "plane", moved}});
+  drawing.figure("mixture", {values, shown, draw, words, touch: {plane: moved}});
 })();

@@ -47,7 +47,7 @@
 
   function draw({plane, time}, {n, k, all, flowed}) {
     backdrops();
-    const dense = n <= 20, walked = all.map(path => path.slice(0, k + 1)), some = walked.slice(0, SHOWN), colour = i => hues[i % 6];
+    const few = n <= 20, walked = all.map(path => path.slice(0, k + 1)), some = walked.slice(0, SHOWN), colour = i => hues[i % 6];
     const ax = axes(plane, {x: window, y: window, frame: false, margin: [20, 4, 0, 4], title: "in the plane; thin, the exact flow"});
     ax.image(data, window, window);
     ax.dots(walked.map(path => path.at(-1).xs), "currentColor", {size: 3.2, opacity: .55});
@@ -57,9 +57,9 @@
     ay.curves(flowed.map(path => path.map(step => [step.s, step.xs[0]])), GREY, {width: 1});
     some.forEach((path, i) => {
       const points = path.map(step => step.xs), drops = path.map(step => [step.s, step.xs[0]]);
-      ax.curve(points, colour(i), {width: 1.4});
+      ax.curve(points, colour(i), {width: 1.4, opacity: few ? 1 : .6});
       ay.curve(drops, colour(i), {width: 1.4});
-      if (dense) { ax.dots(points, colour(i), {size: 4}); ay.dots(drops, colour(i), {size: 4}); }
+      if (few) { ax.dots(points, colour(i), {size: 4}); ay.dots(drops, colour(i), {size: 4}); }
       ax.ring(points[0], colour(i), 3);
       ax.dots([points.at(-1)], colour(i), {size: 6.5});
     });
