@@ -181,8 +181,8 @@ const drawing = (() => {
     addEventListener("beforeprint", () => { kept = read(); form.reset(); redraw(); spoken.innerHTML = words(own.now); });
     addEventListener("afterprint", () => set(kept));
 
-    redraw();
-    root.classList.add("ready");
+    // The page itself comes first
+    (window.requestIdleCallback ?? setTimeout)(() => { redraw(); root.classList.add("ready"); });
   }
 
   // A click, a tap, or a drag; a finger that moves up or down scrolls the page
