@@ -62,45 +62,62 @@ const drawing = (() => {
   const power_of_ten = v => v >= .01 && v <= 1000 ? `${+v.toPrecision(1)}` : "10" + superscript(Math.round(Math.log10(v)));
 
   // Empty a panel and put axes into it. What comes back draws in the data's units.
-  function axes(panel, {x, y, xlog, ylog, xlabel = "", title = "", xticks, yticks, frame = true, margin = [frame ? 22 : 20, frame ? 14 : 4, frame ? 34 : 0, frame ? 38 : 4]}) {
+  function axes(panel, {x, y, xlog, ylog, xlabel = "", title = "", xticks, yticks, frame = true,
+                        margin = frame ? [22, 14, 34, 38] : [20, 4, 0, 4]}) {
     const {width: W, height: H} = panel.viewBox.baseVal, [top, right, bottom, left] = margin;
     const [w, h] = [W - left - right, H - top - bottom];
-    const scale = ([a, b], log, length) => log ? v => (Math.log(v) - Math.log(a))/(Math.log(b) - Math.log(a))*length : v => (v - a)/(b - a)*length;
-    const across = scale(x, xlog, w), up = scale(y, ylog, h);
-    const X = v => Math.round(across(v)*100)/100, Y = v => Math.round((h - up(v))*100)/100;
+    const share = (v, [a, b], log) => log ? Math.log(v/a)/Math.log(b/a) : (v - a)/(b - a);
+    const X = v => Math.round(100*w*share(v, x, xlog))/100, Y = v => Math.round(100*h*(1 - share(v, y, ylog)))/100;
 
     const inside = element("svg", {x: left, y: top, width: w, height: h, viewBox: `0 0 ${w} ${h}`, class: "inside"});
     panel.replaceChildren(text(left, 13, title, {class: "title"}), inside);
     if (frame) {
       const line = (x1, y1, x2, y2) => element("line", {x1, y1, x2, y2, class: "axis"});
-      panel.append(line(left, H - bottom, W - right, H - bottom), line(left, top, left, H - bottom));
-      for (const v of xticks ?? (xlog ? decades(x) : steps(x)))
-        panel.append(line(left + X(v), H - bottom, left + X(v), H - bottom + 4), text(left + X(v), H - bottom + 15, xlog ? power_of_ten(v) : minus(`${v}`), {"text-anchor": "middle"}));
-      for (const v of yticks ?? (ylog ? decades(y) : steps(y, 4)))
-        panel.append(line(left - 4, top + Y(v), left, top + Y(v)), text(left - 7, top + Y(v) + 4, ylog ? power_of_ten(v) : minus(`${v}`), {"text-anchor": "end"}));
-      panel.append(text(left + w/2, H - bottom + 31, xlabel, {"text-anchor": "middle"}));
+      const low = H - bottom, number = (v, log) => log ? power_of_ten(v) : minus(`${v}`);
+      panel.append(line(left, low, W - right, low), line(left, top, left, low));
+      for (const v of xticks ?? (xlog ? decades(x) : steps(x))) {
+        const at = left + X(v);
+        panel.append(line(at, low, at, low + 4), text(at, low + 15, number(v, xlog), {"text-anchor": "middle"}));
+      }
+      for (const v of yticks ?? (ylog ? decades(y) : steps(y, 4))) {
+        const at = top + Y(v);
+        panel.append(line(left - 4, at, left, at), text(left - 7, at + 4, number(v, ylog), {"text-anchor": "end"}));
+      }
+      panel.append(text(left + w/2, low + 31, xlabel, {"text-anchor": "middle"}));
     }
 
     const put = node => (inside.append(node), node);
     const known = ([a, b]) => isFinite(X(a)) && isFinite(Y(b));
     const path = points => points.filter(known).map(([a, b], i) => `${i ? "L" : "M"}${X(a)} ${Y(b)}`).join("");
-    const stroke = (colour, {width = 1.8, dash, opacity} = {}) =>
-      ({fill: "none", stroke: colour, "stroke-width": width, "stroke-dasharray": dash, opacity, "stroke-linejoin": "round", "stroke-linecap": "round"});
+    const box = ([a, b], [low, high]) =>
+      ({x: Math.min(X(a), X(b)), y: Math.min(Y(low), Y(high)), width: Math.abs(X(b) - X(a)), height: Math.abs(Y(high) - Y(low))});
+    const line = (d, colour, {width = 1.8, dash, opacity} = {}) => put(element("path", {
+      d, fill: "none", stroke: colour, "stroke-width": width, "stroke-dasharray": dash, opacity, "stroke-linejoin": "round", "stroke-linecap": "round"}));
     return {
-      X, Y, w, h, put,
-      curve: (points, colour, style) => put(element("path", {d: path(points), ...stroke(colour, style)})),
-      curves: (list, colour, style) => put(element("path", {d: list.map(path).join(""), ...stroke(colour, style)})),
-      area: (points, colour, opacity = .3) => put(element("path", {d: `M${X(points[0][0])} ${h}${path(points).replace("M", "L")}L${X(points.at(-1)[0])} ${h}Z`, fill: colour, opacity})),
-      bar: (a, b, low, high, colour, opacity = .85) => put(element("rect", {x: Math.min(X(a), X(b)), y: Math.min(Y(low), Y(high)), width: Math.abs(X(b) - X(a)), height: Math.abs(Y(high) - Y(low)), fill: colour, opacity})),
-      // Points as one path of round-ended strokes without length
-      dots: (points, colour, {size = 4, opacity} = {}) => put(element("path", {d: points.filter(known).map(([a, b]) => `M${X(a)} ${Y(b)}h0`).join(""), ...stroke(colour, {width: size, opacity})})),
-      ring: ([a, b], colour, size = 5) => put(element("circle", {cx: X(a), cy: Y(b), r: size, ...stroke(colour)})),
-      // Arrows from points, `vectors` in the data's units
-      arrows: (points, vectors, colour, style) => put(element("path", {d: points.map(([a, b], i) => arrow(X(a), Y(b), X(a + vectors[i][0]), Y(b + vectors[i][1]))).join(""), ...stroke(colour, {width: 1.2, ...style})})),
-      vertical: (v, colour, style) => put(element("path", {d: `M${X(v)} 0V${h}`, ...stroke(colour, {width: 1, ...style})})),
-      horizontal: (v, colour, style) => put(element("path", {d: `M0 ${Y(v)}H${w}`, ...stroke(colour, {width: 1, ...style})})),
-      write: (a, b, content, attributes) => put(text(X(a), Y(b), content, attributes)),
-      image: (url, [a, b], [low, high], attributes) => put(element("image", {href: url, x: X(a), y: Y(high), width: X(b) - X(a), height: Y(low) - Y(high), preserveAspectRatio: "none", ...attributes})),
+      w, h, Y, put,
+      curve: (points, colour, style) => line(path(points), colour, style),
+      curves: (list, colour, style) => line(list.map(path).join(""), colour, style),
+      vertical: (v, colour, style) => line(`M${X(v)} 0V${h}`, colour, {width: 1, ...style}),
+      horizontal: (v, colour, style) => line(`M0 ${Y(v)}H${w}`, colour, {width: 1, ...style}),
+      // Round-ended strokes without length
+      dots: (points, colour, {size = 4, opacity} = {}) =>
+        line(points.filter(known).map(([a, b]) => `M${X(a)} ${Y(b)}h0`).join(""), colour, {width: size, opacity}),
+      // From points, along vectors in the data's units
+      arrows: (points, vectors, colour, style) =>
+        line(points.map(([a, b], i) => arrow(X(a), Y(b), X(a + vectors[i][0]), Y(b + vectors[i][1]))).join(""), colour, {width: 1.2, ...style}),
+      area: (points, colour, opacity = .3) =>
+        put(element("path", {d: `${path(points)}L${X(points.at(-1)[0])} ${h}L${X(points[0][0])} ${h}Z`, fill: colour, opacity})),
+      bar: (across, up, colour, opacity = .85) => put(element("rect", {...box(across, up), fill: colour, opacity})),
+      ring: ([a, b], colour, size = 5) =>
+        put(element("circle", {cx: X(a), cy: Y(b), r: size, fill: "none", stroke: colour, "stroke-width": 1.8})),
+      image: (url, across, up, attributes) => put(element("image", {href: url, ...box(across, up), preserveAspectRatio: "none", ...attributes})),
+      write: ([a, b], content, attributes) => put(text(X(a), Y(b), content, attributes)),
+      // A list of [name, colour, dash] in the picture's upper left corner, or `low` in its lower one
+      legend: (entries, low) => entries.forEach(([name, colour, dash], i) => {
+        const y = 10 + 15*i + (low ? h - 15*entries.length - 4 : 0);
+        line(`M6 ${y}H26`, colour, {width: 2, dash});
+        put(text(31, y + 4, name));
+      }),
     };
   }
 
@@ -108,7 +125,8 @@ const drawing = (() => {
     const length = Math.hypot(x2 - x1, y2 - y1);
     if (length < .3) return "";
     const [u, v] = [(x2 - x1)/length*Math.min(head, length), (y2 - y1)/length*Math.min(head, length)], f = n => n.toFixed(1);
-    return `M${f(x1)} ${f(y1)}L${f(x2)} ${f(y2)}M${f(x2 - u - v*.7)} ${f(y2 - v + u*.7)}L${f(x2)} ${f(y2)}L${f(x2 - u + v*.7)} ${f(y2 - v - u*.7)}`;
+    const tip = `${f(x2)} ${f(y2)}`;
+    return `M${f(x1)} ${f(y1)}L${tip}M${f(x2 - u - v*.7)} ${f(y2 - v + u*.7)}L${tip}L${f(x2 - u + v*.7)} ${f(y2 - v - u*.7)}`;
   }
 
   // ---- pictures made of pixels -----------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 "use strict";
 
 (() => {
-  const {cosine, pinwheel, component, denoiser, log_prob, classify, spaced, ddim_steps, classifier_free_guidance, normals, range, sum} = mathematics;
-  const {GREY, COLOURS, fixed, preferred, axes, veil} = drawing;
+  const {cosine, pinwheel, component, denoiser, log_prob, classify, spaced, ddim_steps, classifier_free_guidance, normals, range, sum} =
+    mathematics;
+  const {GREY, COLOURS, fixed, preferred, text, axes, veil} = drawing;
   const gm = pinwheel(), sched = cosine(), denoise = denoiser(gm, sched), lim = 3.2, window = [-lim, lim];
   const POINTS = 150;
 
@@ -16,7 +17,7 @@
     });
     const mean = [0, 1].map(i => sum(samples.map(x => x[i]))/POINTS);
     const variance = sum(samples.map(x => (x[0] - mean[0])**2 + (x[1] - mean[1])**2))/(POINTS - 1);
-    return {gamma, y, k, eta, n: times.length, seed, own, samples, mean, off: Math.hypot(mean[0] - gm[k].m[0], mean[1] - gm[k].m[1]),
+    return {gamma, y, k, eta, n: times.length, seed, samples, mean, off: Math.hypot(mean[0] - gm[k].m[0], mean[1] - gm[k].m[1]),
             spread: Math.sqrt(variance/sum(gm[k].lam)), log_q: sum(samples.map(x => log_prob(own, x)))/POINTS};
   }
 
@@ -39,20 +40,22 @@
       return ax;
     };
     const outline = ax => [1, 2, 3].forEach(r => ax.curve(ellipse(gm[k], r), COLOURS.green, {width: 1.3}));
-    const left = panel(law, `asked for: q(x) q(y | x)^γ, γ = ${fixed(gamma, 1)}`), right = panel(drawn, `drawn: ${samples.length} samples`);
+    const left = panel(law, `asked for: q(x) q(y | x)^γ, γ = ${fixed(gamma, 1)}`), right = panel(drawn, `drawn: ${POINTS} samples`);
     left.image(veil(sharpened(k, gamma), window, window, 64, COLOURS.orange, 255), window, window);
     outline(left);
     right.dots(samples, COLOURS.blue, {size: 3.6, opacity: .8});
     outline(right);
     right.dots([gm[k].m], COLOURS.green, {size: 7});
     right.arrows([gm[k].m], [[mean[0] - gm[k].m[0], mean[1] - gm[k].m[1]]], COLOURS.red, {width: 2});
-    [`mean off by ${fixed(off)}`, `spread × ${fixed(spread)}`, `mean log q(x | y) ${fixed(log_q)}`].forEach((line, i) => right.put(drawing.text(6, 288 + 17*i, line, {class: "title"})));
-    left.put(drawing.text(6, 322, `green: the law of arm ${y}, 1, 2, 3 standard deviations`, {class: "title"}));
+    [`mean off by ${fixed(off)}`, `spread × ${fixed(spread)}`, `mean log q(x | y) ${fixed(log_q)}`].forEach((line, i) =>
+      right.put(text(6, 288 + 17*i, line, {class: "title"})));
+    left.put(text(6, 322, `green: the law of arm ${y}, 1, 2, 3 standard deviations`, {class: "title"}));
   }
 
   const words = ({gamma, y, eta, n, off, spread, log_q}) =>
-    `Scale ${fixed(gamma, 1)}, arm ${y}, ${n} steps with η = ${fixed(eta)}. The samples’ mean is ${fixed(off)} from the arm’s, their spread ${fixed(spread)} times the arm’s, ` +
-    `their mean log q(x | y) ${fixed(log_q)} nats, where that of the arm itself is ${fixed(-1 - Math.log(2*Math.PI*.45*.12))}.`;
+    `Scale ${fixed(gamma, 1)}, arm ${y}, ${n} steps with η = ${fixed(eta)}. The samples’ mean is ${fixed(off)} from the arm’s, ` +
+    `their spread ${fixed(spread)} times the arm’s, their mean log q(x | y) ${fixed(log_q)} nats, ` +
+    `where that of the arm itself is ${fixed(-1 - Math.log(2*Math.PI*.45*.12))}.`;
 
   drawing.figure("guidance", {values, shown, draw, words});
 })();

@@ -3,7 +3,7 @@
 
 (() => {
   const {linear, pinwheel, log_prob, score, classify, eps, x0_mean, range} = mathematics;
-  const {GREY, COLOURS, fixed, short, axes, veil} = drawing;
+  const {GREY, COLOURS, fixed, short, text, axes, veil} = drawing;
   const gm = pinwheel(), sched = linear(), lim = 3, window = [-lim, lim], hues = Object.values(COLOURS);
 
   const grid = range(0, 14).flatMap(i => range(0, 14).map(j => [(i - 7)*.4, (j - 7)*.4]));
@@ -25,26 +25,28 @@
       return [u*factor, v*factor];
     };
     ax.arrows(grid, field.map(shorten), COLOURS.blue);
-    gm.forEach(({m}, k) => ax.write(...m.map(v => (Math.sqrt(abar) + .48)*v), `${k + 1}`, {"text-anchor": "middle", dy: 4, class: "title"}));
+    gm.forEach(({m}, k) => ax.write(m.map(v => (Math.sqrt(abar) + .48)*v), `${k + 1}`, {"text-anchor": "middle", dy: 4, class: "title"}));
     ax.curve([point, x0], COLOURS.red, {width: 1.6, dash: "4 3"});
     ax.ring(x0, COLOURS.red, 5);
     ax.dots([point], COLOURS.red, {size: 10});
-    ax.write(...point, "x_t", {dx: 8, dy: -5, class: "title"});
-    ax.write(...x0, "x̂_0", {dx: 8, dy: 12, class: "title"});
+    ax.write(point, "x_t", {dx: 8, dy: -5, class: "title"});
+    ax.write(x0, "x̂_0", {dx: 8, dy: 12, class: "title"});
 
-    const bars = axes(arms, {x: [.4, 6.6], y: [0, 1], xticks: range(1, 6), xlabel: "arm y", title: "where from? q(y | x_t); lines: the arms’ weights", margin: [22, 14, 138, 38]});
+    const title = "where from? q(y | x_t); lines: the arms’ weights";
+    const bars = axes(arms, {x: [.4, 6.6], y: [0, 1], xticks: range(1, 6), xlabel: "arm y", title, margin: [22, 14, 138, 38]});
     claim.forEach((p, k) => {
-      bars.bar(k + .68, k + 1.32, 0, p, hues[k]);
+      bars.bar([k + .68, k + 1.32], [0, p], hues[k]);
       bars.curve([[k + .6, gm[k].w], [k + 1.4, gm[k].w]], GREY, {width: 1.4});
     });
-    [["log q(x_t)", fixed(log_q)], ["score", pair(score)], ["best guess of the noise, ε̂", pair(eps)], ["best guess of the data, x̂_0", pair(x0)]].forEach(([name, value], i) => {
-      arms.append(drawing.text(38, 282 + 20*i, name), drawing.text(332, 282 + 20*i, value, {"text-anchor": "end", class: "title"}));
-    });
+    const rows = [["log q(x_t)", fixed(log_q)], ["score", pair(score)], ["best guess of the noise, ε̂", pair(eps)], ["best guess of the data, x̂_0", pair(x0)]];
+    rows.forEach(([name, value], i) =>
+      arms.append(text(38, 282 + 20*i, name), text(332, 282 + 20*i, value, {"text-anchor": "end", class: "title"})));
   }
 
   const words = ({t, abar, point, score, x0, claim}) => {
     const best = claim.indexOf(Math.max(...claim));
-    return `At t = ${t} (ᾱ = ${short(abar)}) the point ${pair(point)} has the score ${pair(score)} and the best guess ${pair(x0)}. Arm ${best + 1} is the likeliest, with probability ${fixed(claim[best])}.`;
+    return `At t = ${t} (ᾱ = ${short(abar)}) the point ${pair(point)} has the score ${pair(score)} and the best guess ${pair(x0)}. ` +
+      `Arm ${best + 1} is the likeliest, with probability ${fixed(claim[best])}.`;
   };
 
   const moved = ([px, py]) => ({x: (px - 4)/332*2*lim - lim, y: lim - (py - 20)/332*2*lim});

@@ -4,7 +4,7 @@
 (() => {
   const {cosine, q_posterior, posterior_coef, range} = mathematics;
   const {COLOURS, fixed, short, axes} = drawing;
-  const sched = cosine(), from = -4, to = 4;
+  const sched = cosine();
 
   function values({t, s, xt, x0}) {
     s = Math.min(s, t - 1);
@@ -24,17 +24,14 @@
 
   function draw({bells, square}, now) {
     const {s, mean, variance, prior, likelihood} = now;
-    const ax = axes(bells, {x: [from, to], y: [0, 1.36], xlabel: "x_s", yticks: [], margin: [22, 8, 34, 8], title: "each drawn to the same height"});
+    const ax = axes(bells, {x: [-4, 4], y: [0, 1.36], xlabel: "x_s", yticks: [], title: "each drawn to the same height", margin: [22, 8, 34, 8]});
     ax.area(bell(mean, variance), COLOURS.green, .35);
     ax.curve(bell(prior.mean, prior.variance), COLOURS.blue, {width: 2});
     ax.curve(bell(likelihood.mean, likelihood.variance), COLOURS.orange, {width: 2});
     ax.curve(bell(mean, variance), COLOURS.green, {width: 2.2});
-    const names = [[prior.mean, "prior q(x_s | x_0)", COLOURS.blue], [likelihood.mean, "likelihood q(x_t | x_s)", COLOURS.orange], [mean, "posterior q(x_s | x_t, x_0)", COLOURS.green]];
-    for (const [x, , colour] of names) ax.curve([[x, 0], [x, 1]], colour, {width: 1, dash: "3 3"});
-    names.forEach(([, name, colour], i) => {
-      ax.put(drawing.element("line", {x1: 6, x2: 26, y1: 10 + 15*i, y2: 10 + 15*i, stroke: colour, "stroke-width": 2.2}));
-      ax.put(drawing.text(32, 14 + 15*i, name));
-    });
+    const entries = [["prior q(x_s | x_0)", COLOURS.blue], ["likelihood q(x_t | x_s)", COLOURS.orange], ["posterior q(x_s | x_t, x_0)", COLOURS.green]];
+    [prior.mean, likelihood.mean, mean].forEach((x, i) => ax.curve([[x, 0], [x, 1]], entries[i][1], {width: 1, dash: "3 3"}));
+    ax.legend(entries);
     square.innerHTML = lines(now);
   }
 
@@ -54,7 +51,8 @@
 
   const words = ({t, s, prior, likelihood, mean, variance}) => {
     const law = v => `mean ${fixed(v.mean)} and standard deviation ${fixed(Math.sqrt(v.variance))}`;
-    return `From t = ${t} back to s = ${s}. The prior has ${law(prior)}, the likelihood ${law(likelihood)}, the posterior ${law({mean, variance})}.`;
+    return `From t = ${t} back to s = ${s}. The prior has ${law(prior)}, the likelihood ${law(likelihood)}, ` +
+      `the posterior ${law({mean, variance})}.`;
   };
 
   drawing.figure("posterior", {values, shown, draw, words});
