@@ -35,7 +35,8 @@
     ax.legend([["the model’s", COLOURS.blue], ["the exact ε’s", GREY]], true);
 
     const [bounds, errors] = [by_t(weight), by_t(error)];
-    const ay = axes(weights, {x: t, xlog: true, y: span(bounds, errors, [[1, 1]]), ylog: true, xlabel: "t", title: "weights w_t, and the error they meet"});
+    const ay = axes(weights, {x: t, xlog: true, y: span(bounds, errors, [[1, 1]]), ylog: true, xlabel: "t",
+                              title: "weights w_t, and the error they meet"});
     ay.curve([[1, 1], [T, 1]], COLOURS.orange, {width: 2});
     ay.curve(bounds, COLOURS.blue, {width: 2});
     ay.curve(by_t(floor), GREY, {width: 1.2, dash: "4 3"});
@@ -44,9 +45,11 @@
 
     const first = now.terms[0], but_last = sum(now.terms.slice(0, T));
     waterfall(bars, "L_0 + ⋯ + L_T is the bound, nats",
-      [["L_0", 0, first, COLOURS.purple], ["L_1 … L_{T−1}", first, but_last, COLOURS.blue], ["L_T", but_last, total, COLOURS.green], ["bound", 0, total, GREY]]);
+      [["L_0", 0, first, COLOURS.purple], ["L_1 … L_{T−1}", first, but_last, COLOURS.blue], ["L_T", but_last, total, COLOURS.green],
+       ["bound", 0, total, GREY]]);
     waterfall(gap, "what it consists of",
-      [["data’s entropy", 0, H, COLOURS.sky], ["model’s fault", H, nll, COLOURS.red], ["bound’s slack", nll, total, COLOURS.orange], ["bound", 0, total, GREY]]);
+      [["data’s entropy", 0, H, COLOURS.sky], ["model’s fault", H, nll, COLOURS.red], ["bound’s slack", nll, total, COLOURS.orange],
+       ["bound", 0, total, GREY]]);
   }
 
   // Bars from where the one before ended

@@ -38,7 +38,8 @@
       bars.bar([k + .68, k + 1.32], [0, p], hues[k]);
       bars.curve([[k + .6, gm[k].w], [k + 1.4, gm[k].w]], GREY, {width: 1.4});
     });
-    const rows = [["log q(x_t)", fixed(log_q)], ["score", pair(score)], ["best guess of the noise, ε̂", pair(eps)], ["best guess of the data, x̂_0", pair(x0)]];
+    const rows = [["log q(x_t)", fixed(log_q)], ["score", pair(score)],
+                  ["best guess of the noise, ε̂", pair(eps)], ["best guess of the data, x̂_0", pair(x0)]];
     rows.forEach(([name, value], i) =>
       arms.append(text(38, 282 + 20*i, name), text(332, 282 + 20*i, value, {"text-anchor": "end", class: "title"})));
   }

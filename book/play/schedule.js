@@ -29,8 +29,10 @@
     ax.dots([points[t]], colour, {size: 8});
   }
 
-  const grey = v => Math.min(Math.max((v + 1)*127.5, 0), 255);    // as d2c.figures.to_display
-  const pixel = (x, column, row) => [...Array(3).fill(grey(x[row*28 + column])), 255];
+  const pixel = (x, column, row) => {    // as d2c.figures.to_display
+    const grey = (x[row*28 + column] + 1)*127.5;    // cut to 0 … 255 where it is kept
+    return [grey, grey, grey, 255];
+  };
   const image = x => picture(28, 28, (column, row) => pixel(x, column, row));
   const side_by_side = list => picture(30*list.length - 2, 28, (column, row) =>
     column % 30 < 28 ? pixel(list[Math.floor(column/30)], column % 30, row) : [0, 0, 0, 0]);
