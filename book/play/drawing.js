@@ -54,9 +54,10 @@ const drawing = (() => {
     return Array.from({length: Math.floor(b/step + 1e-9) - first + 1}, (_, i) => +((first + i)*step).toPrecision(12));
   }
 
-  function decades([a, b]) {
+  function decades([a, b]) {    // powers of ten, with 2 and 5 between where they are few
     const [low, high] = [Math.ceil(Math.log10(a) - 1e-9), Math.floor(Math.log10(b) + 1e-9)], stride = Math.ceil((high - low)/5) || 1;
-    return Array.from({length: Math.floor((high - low)/stride) + 1}, (_, i) => 10**(low + i*stride));
+    const powers = Array.from({length: Math.floor((high - low)/stride) + 1}, (_, i) => 10**(low + i*stride));
+    return powers.length > 2 ? powers : powers.flatMap(v => [v, 2*v, 5*v]).filter(v => v <= b*1.001);
   }
 
   const power_of_ten = v => v >= .01 && v <= 1000 ? `${+v.toPrecision(1)}` : "10" + superscript(Math.round(Math.log10(v)));

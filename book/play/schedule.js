@@ -54,14 +54,14 @@
     });
     const at = range(0, 8).map(i => Math.round(i*T/8)), stride = 324/268*30, x = t => stride*(8*t/T + .5) - 1;
     ax.image(side_by_side(at.map(t => q_sample(sched, x0, t, eps))), [0, 324], [132, 166], {class: "pixels"});
-    for (const t of at) ax.write([x(t), 180], `${t}`, middle);
+    at.forEach((t, i) => ax.write([x(i*T/8), 180], `${t}`, middle));
     ax.curve([[x(t), 121], [x(t), 129]], "currentColor", {width: 1.4});
   }
 
   const words = ({shape, zero, sched, T, t, half}) =>
     `${shape[0].toUpperCase() + shape.slice(1)} schedule of ${T} steps${zero ? ", rescaled to end at zero" : ""}. ` +
     `At t = ${t}: ᾱ = ${short(sched.abar[t])}, SNR = ${short(sched.snr[t])}${t ? `, β = ${short(sched.beta[t])}` : ""}. ` +
-    `The noise outweighs the signal from t = ${half} on. At T the share ${short(Math.sqrt(sched.abar[T]))} of the amplitude is left.`;
+    `${half > T ? "The signal outweighs the noise to the end" : `The noise outweighs the signal from t = ${half} on`}. At T the share ${short(Math.sqrt(sched.abar[T]))} of the amplitude is left.`;
 
   const moved = ([px]) => ({t: (px - 38)/288*1000});
   drawing.figure("schedule", {values, shown, draw, words, touch: {abar: moved, snr: moved, beta: moved}});
