@@ -61,7 +61,8 @@
   const words = ({shape, zero, sched, T, t, half}) =>
     `${shape[0].toUpperCase() + shape.slice(1)} schedule of ${T} steps${zero ? ", rescaled to end at zero" : ""}. ` +
     `At t = ${t}: ᾱ = ${short(sched.abar[t])}, SNR = ${short(sched.snr[t])}${t ? `, β = ${short(sched.beta[t])}` : ""}. ` +
-    `${half > T ? "The signal outweighs the noise to the end" : `The noise outweighs the signal from t = ${half} on`}. At T the share ${short(Math.sqrt(sched.abar[T]))} of the amplitude is left.`;
+    `${half > T ? "The signal outweighs the noise to the end" : `The noise outweighs the signal from t = ${half} on`}. ` +
+    `At T the share ${short(Math.sqrt(sched.abar[T]))} of the amplitude is left.`;
 
   const moved = ([px]) => ({t: (px - 38)/288*1000});
   drawing.figure("schedule", {values, shown, draw, words, touch: {abar: moved, snr: moved, beta: moved}});
