@@ -3,8 +3,8 @@
 # %% auto #0
 __all__ = ['PEOPLE', 'KINDS', 'COMMANDS', 'SET', 'described', 'dataset', 'network', 'DiffusersUNet', 'sample_writer', 'keeper',
            'losses', 'experiment', 'taken', 'run_training', 'write_grid', 'open_weights', 'run_sampling',
-           'run_evaluation', 'run_data', 'bits', 'picture_size', 'kind', 'parameters', 'flag', 'add_options', 'program',
-           'fits', 'from_yaml', 'run_command', 'main']
+           'run_evaluation', 'run_data', 'bits', 'run_exercises', 'picture_size', 'kind', 'parameters', 'flag',
+           'add_options', 'program', 'fits', 'from_yaml', 'run_command', 'main']
 
 # %% ../nbs/cli.ipynb #85c9977a
 import argparse, csv, functools, inspect, io, operator, sys, types, warnings
@@ -20,6 +20,7 @@ from fastcore.docments import docments
 from .data import (Images, mnist, normalise, seeded, split_folder, to_bytes,
                       write_whole)
 from .ddpm import ddpm_steps, sample
+from .exercises import progress as exercises_solved, write_notebook
 from .faces import celeba, orl, shifted
 from .forward import clipped, denoiser
 from .memorisation import remembered
@@ -423,6 +424,17 @@ def bits(
         print(f"{name}, {var}: {result['bits per dimension']:.4f} "
               f"± {result['95 %']:.4f} bits per dimension on MNIST's test digits")
 
+# %% ../nbs/cli.ipynb #ee19af8a
+def run_exercises(
+    chapters: list[str],   # to write the notebooks of, such as ddim; none: list them all
+    to: str | None = None, # the file to write, of one chapter
+) -> None:
+    "List the book's exercises, or write notebooks to solve them in."
+    if to and len(chapters) != 1:
+        raise ValueError(f"--to names one file, and {len(chapters)} notebooks are asked for.")
+    if not chapters: print(exercises_solved())
+    for chapter in chapters: print(f"wrote {write_notebook(chapter, to)}")
+
 # %% ../nbs/cli.ipynb #ac4b00c5
 def picture_size(
     text: str,
@@ -433,6 +445,7 @@ def picture_size(
 
 KINDS = {bool: dict(action="store_true"), int: dict(type=int), float: dict(type=float),
          str: dict(type=str), list[int]: dict(type=int, nargs="+"),
+         list[str]: dict(type=str, nargs="*"),
          tuple[float, float]: dict(type=float, nargs=2, metavar=("LO", "HI")),
          int | tuple[int, int]: dict(type=picture_size)}
 
@@ -484,7 +497,7 @@ def add_options(
 COMMANDS = {"train": (run_training, dataset, network, train, fit),
             "sample": (run_sampling, draw), "evaluate": (run_evaluation, dataset, draw),
             "data": (run_data, dataset), "weights": (make,), "measure": (measure,),
-            "bits": (bits,)}
+            "bits": (bits,), "exercises": (run_exercises,)}
 SET = {"train": ("num_classes",), "evaluate": ("size", "channels")} # by the command itself
 
 def program() -> argparse.ArgumentParser:

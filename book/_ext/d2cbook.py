@@ -3,7 +3,7 @@
 Before any page is read, `survey` looks through every notebook and page, and stops the build
 with a list of all faults. While pages are read, `rewrite` turns a notebook's `#|` directives
 into the tags that MyST-NB knows. When pages are written, `AddLinks` puts the links under each
-numbered equation and fills the two index pages.
+numbered equation and fills the page of equations.
 """
 import ast
 import functools
@@ -386,18 +386,9 @@ class eq_index(nodes.General, nodes.Element):
     pass
 
 
-class exercise_index(nodes.General, nodes.Element):
-    pass
-
-
 class EqIndex(SphinxDirective):
     def run(self):
         return [eq_index()]
-
-
-class ExerciseIndex(SphinxDirective):
-    def run(self):
-        return [exercise_index()]
 
 
 # ---- links, added while pages are written ----------------------------------------------------------
@@ -430,8 +421,6 @@ class AddLinks(SphinxPostTransform):
         for node in list(self.document.findall(eq_index)):
             self.env.get_domain("math").data["has_equations"][self.here] = True  # so that the page loads MathJax
             node.replace_self(self.equation_lists())
-        for node in list(self.document.findall(exercise_index)):
-            node.replace_self(self.exercise_lists())
 
     def link(self, docname, target, *content):
         uri = "" if docname == self.here else self.app.builder.get_relative_uri(self.here, docname)
@@ -495,23 +484,6 @@ class AddLinks(SphinxPostTransform):
             for ref in copy.findall(pending_xref):
                 ref["refdoc"] = self.here
         return copies
-
-    def exercise_lists(self):
-        registry = getattr(self.env, "sphinx_exercise_registry", {})
-        items = [(entry["docname"], (label, entry["node"])) for label, entry in registry.items()
-                 if entry["type"].startswith("exercise")]
-        out = []
-        for docname, own in self.chapters(items):
-            out.append(nodes.rubric("", "", self.link(docname, "", nodes.Text(self.title(docname)))))
-            out.append(nodes.bullet_list("", *[self.exercise_item(docname, *exercise) for exercise in own]))
-        return out or [nodes.paragraph("", "There are none yet.")]
-
-    def exercise_item(self, docname, label, node):
-        number = self.env.toc_fignumbers.get(docname, {}).get("exercise", {}).get(label, ())
-        subtitle = [c for child in node[0].children if child.__class__.__name__ == "exercise_subtitle" for c in child.children]
-        link = self.link(docname, label, nodes.Text(f"Exercise {'.'.join(map(str, number))}".strip()))
-        title = [nodes.Text(". "), *self.moved(subtitle)] if subtitle else []
-        return nodes.list_item("", nodes.paragraph("", "", link, *title))
 
 
 # ---- names in code lead to their API entry -----------------------------------------------------------
@@ -606,11 +578,9 @@ def all_pages(app, env, added, changed, removed):
 
 
 def setup(app):
-    for name, directive in {"eq-margin": EqMargin, "eq-prose": EqProse, "eq-index": EqIndex,
-                            "exercise-index": ExerciseIndex}.items():
+    for name, directive in {"eq-margin": EqMargin, "eq-prose": EqProse, "eq-index": EqIndex}.items():
         app.add_directive(name, directive)
-    for node in (eq_index, exercise_index):
-        app.add_node(node)
+    app.add_node(eq_index)
     app.add_post_transform(AddLinks)
     for event, handler in {"env-get-outdated": all_pages, "env-before-read-docs": survey, "source-read": rewrite,
                            "doctree-read": collect_formulas, "env-check-consistency": compare, "html-page-context": link_code,
