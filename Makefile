@@ -16,7 +16,7 @@ export GOMP_SPINCOUNT := 20000
 export MALLOC_TRIM_THRESHOLD_ := 2000000000
 export MALLOC_MMAP_THRESHOLD_ := 2000000000
 
-SOURCES := $(wildcard nbs/*.ipynb d2c/*.py d2c/datasets/*/* d2c/weights/*) _config.yml _toc.yml \
+SOURCES := $(wildcard nbs/*.ipynb d2c/*.py d2c/datasets/*/* d2c/weights/* d2c/workbooks/*) _config.yml _toc.yml \
            $(shell find book -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -93,6 +93,7 @@ serve: $(READY)
 export: $(READY)
 	@$(BIN)/nbdev_clean
 	@$(BIN)/nbdev_export
+	@$(BIN)/python book/_ext/workbooks.py
 	@echo "d2c/ now equals what the notebooks export."
 
 clean:

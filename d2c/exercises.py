@@ -59,8 +59,8 @@ def solved() -> dict[str, str]: # name of an exercise → date, such as 2026-11-
         said = json.loads(path.read_text(encoding="utf-8"))
         return {name: when for name, when in said.items() if isinstance(when, str)}
     except FileNotFoundError: return {}
-    except (OSError, RuntimeError) as error: reason = error
     except (ValueError, AttributeError, RecursionError): reason = f"{path} is damaged"
+    except (OSError, RuntimeError) as error: reason = error
     warnings.warn(f"What was solved before is not known: {reason}.", stacklevel=2)
     return {}
 

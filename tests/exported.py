@@ -43,11 +43,19 @@ def notebooks_that_differ():
         return differing(contents(ROOT / "nbs", "*.ipynb"), contents(Path(folder, "nbs"), "*.ipynb"))
 
 
+def workbooks_that_differ():
+    "The exercises that ship, made from the chapters."
+    sys.path.insert(0, str(ROOT / "book" / "_ext"))
+    from workbooks import FOLDER, files
+    made = {name: text.encode() for name, text in files(ROOT).items()}
+    return [f"workbooks/{name}" for name in differing(contents(ROOT / FOLDER, "*"), made)]
+
+
 def message(names):
     return (f"d2c/ is not what the notebooks export ({', '.join(names)}): "
             "run `make export`, and commit the result if you keep it.")
 
 
 if __name__ == "__main__":
-    if names := modules_that_differ():
+    if names := modules_that_differ() + workbooks_that_differ():
         sys.exit(message(names))

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from exported import ROOT, copy_project, message, modules_that_differ, notebooks_that_differ
+from exported import ROOT, copy_project, message, modules_that_differ, notebooks_that_differ, workbooks_that_differ
 from packaging.requirements import Requirement
 
 TOOLING = ["nbdev", "IPython", "ipykernel", "jupyter_client", "sphinx", "myst_nb", "jupyter_book"]
@@ -15,6 +15,10 @@ MODULES = sorted(f"d2c.{path.stem}" for path in (ROOT / "d2c").glob("*.py") if p
 
 def test_export_reproduces_the_library():
     assert not (names := modules_that_differ()), message(names)
+
+
+def test_exercises_are_those_of_the_chapters():
+    assert not (names := workbooks_that_differ()), message(names)
 
 
 def test_notebooks_are_clean():

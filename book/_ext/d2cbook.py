@@ -28,7 +28,7 @@ from sphinx.util.docutils import SphinxDirective
 from chapters import Chapter, run_ahead
 
 PACKAGE = "d2c"
-DATA = {"d2c.data": "d2c/datasets", "d2c.pretrained": "d2c/weights", "d2c.measurements": "book/measured"}  # module -> folder that it reads
+DATA = {"d2c.data": "d2c/datasets", "d2c.pretrained": "d2c/weights", "d2c.measurements": "book/measured", "d2c.exercises": "d2c/workbooks"}  # module -> folder that it reads
 
 SWITCH, TEXT, LABELS = r"(true|false)", r".+", r"[\w:-]+( +[\w:-]+)*"
 KNOWN = {
@@ -582,6 +582,7 @@ def setup(app):
         app.add_directive(name, directive)
     app.add_node(eq_index)
     app.add_post_transform(AddLinks)
+    app.setup_extension("workbooks")
     for event, handler in {"env-get-outdated": all_pages, "env-before-read-docs": survey, "source-read": rewrite,
                            "doctree-read": collect_formulas, "env-check-consistency": compare, "html-page-context": link_code,
                            "autodoc-process-docstring": docstring, "autodoc-skip-member": skip_member}.items():

@@ -5,10 +5,11 @@ that makes its checker, and a cell with the function to write. Its solution foll
 what ships in `d2c/workbooks`; run as a program this file writes it, and `tests/exported.py` sees that it is kept up.
 """
 import ast
+import functools
 import json
 import re
-import sys
 import symtable
+import sys
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -114,9 +115,12 @@ def needed(names, found, chapter):
             source = f"from {PACKAGE}.{chapter} import {', '.join(sorted(some))}"
         else: wanted |= free(source)
         kept.append(source)
-    lines = list(dict.fromkeys(reversed(kept)))
-    is_import = lambda s: s.startswith(("import ", "from "))
-    return "\n".join([s for s in lines if is_import(s)] + [s for s in lines if not is_import(s)])
+    kept = list(dict.fromkeys(reversed(kept)))
+    return "\n".join([s for s in kept if is_import(s)] + [s for s in kept if not is_import(s)])
+
+
+def is_import(line):
+    return line.startswith(("import ", "from "))
 
 
 def called_checker(source):
@@ -172,7 +176,9 @@ def plainly(equations, cite, address):
                 if target not in equations: raise fault(cell, f"the exercise speaks of `{target}`, and no equation `$$ … $$ ({target})` stands in the book")
                 if target not in labels: labels.append(target)
                 return f"{space}({labels.index(target) + 1})"
-            if name.startswith("cite"): return f" ({cite(target)})" if name == "cite:p" else space + cite(target)
+            if name.startswith("cite"):
+                who, year = cite(target)
+                return f" ({who} {year})" if name == "cite:p" else f"{space}{who} ({year})"
             raise fault(cell, f"`{match[0].strip()}` leads nowhere in an exercise notebook; say it in words")
         for label in labels:
             if label not in equations: raise fault(cell, f"`:eq: {label}` names an equation that does not exist{nearest(label, equations)}")
@@ -181,14 +187,15 @@ def plainly(equations, cite, address):
     return plain
 
 
+@functools.cache
 def citations(path):
-    "{key: authors and year} of a bibliography."
+    "{key: (authors, year)} of a bibliography."
     from pybtex.database import parse_file
     out = {}
     for key, entry in parse_file(str(path), "bibtex").entries.items():
         names = [" ".join(p.last_names).strip("{}") for p in entry.persons.get("author", [])]
         who = names[0] + " et al." if len(names) > 2 else " and ".join(names)
-        out[key] = f"{who} {entry.fields['year']}"
+        out[key] = who, entry.fields["year"]
     return out
 
 
@@ -227,7 +234,7 @@ def read_book(root):
     "A workbook of each chapter that has exercises, in reading order."
     chapters = list(contents(root))
     equations = numbered_equations(root, [docname for _, docname, _ in chapters])
-    plain = plainly(equations, citations(root/"book"/"references.bib").__getitem__, settings(root)[0])
+    plain = plainly(equations, lambda key: citations(root/"book"/"references.bib")[key], settings(root)[0])
     for part, docname, number in chapters:
         path = root/f"{docname}.ipynb"
         cells = list(read_cells(path.read_text(encoding="utf-8"), docname, f"{docname}.ipynb"))
@@ -257,7 +264,7 @@ def notebook(book, repository):
     cells += [md("## What is solved\n\nWhat passed its check is remembered, in this notebook and in the others."), code(f'progress("{book.chapter}")')]
     for n, cell in enumerate(cells): cell.id = f"{book.chapter}-{n}".replace("_", "-")
     metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
-    return json.dumps(nbformat.v4.new_notebook(cells=cells, metadata=metadata), indent=1, ensure_ascii=False) + "\n"
+    return nbformat.writes(nbformat.v4.new_notebook(cells=cells, metadata=metadata)) + "\n"
 
 
 def opening(book):
@@ -273,18 +280,17 @@ def opening(book):
 
 def preparation(book):
     "The cell that imports what the answers may use, and the checkers."
-    lines = ["import math", "import torch", *(line for e in book.exercises for line in e.context.splitlines())]
-    imports = {line: None for line in lines if line.startswith(("import ", "from "))}
-    rest = list(dict.fromkeys(line for e in book.exercises for line in [e.context] if line))
-    body = "\n".join(dict.fromkeys(line for line in "\n".join(rest).splitlines() if line not in imports))
-    names = ", ".join(e.checker for e in book.exercises) + ","*(len(book.exercises) == 1)
-    checkers = f'{names} = checkers("{book.chapter}")'
-    if len(checkers) > 90: checkers = f'({names.replace(", ", f",{chr(10)} ")}) = checkers("{book.chapter}")'
-    return "\n".join([*imports, f"from {PACKAGE}.exercises import checkers, hint, progress", *([body] if body else []), "", checkers])
+    lines = [line for e in book.exercises for line in e.context.splitlines()]
+    imports = dict.fromkeys(["import math", "import torch", *filter(is_import, lines), f"from {PACKAGE}.exercises import checkers, hint, progress"])
+    rest = list(dict.fromkeys(line for line in lines if not is_import(line)))
+    names = ", ".join(e.checker for e in book.exercises)
+    names = "(" + names.replace(", ", ",\n ") + ")" if len(names) > 60 else names + ","*(len(book.exercises) == 1)
+    return "\n".join([*imports, "", *rest, f'{names} = checkers("{book.chapter}")'])
 
 
 def question(e, equations):
-    shown = [f"$$\n{equations[label]} \\tag{{{n}}}\n$$" for n, label in enumerate(e.equations, 1)]
+    formula = lambda label: re.sub(r"\s*[.,]$", "", equations[label])
+    shown = [f"$$\n{formula(label)} \\tag{{{n}}}\n$$" for n, label in enumerate(e.equations, 1)]
     hints = ""
     for n, hint in reversed(list(enumerate(e.hints, 1))):
         hints = f"<details>\n<summary>Hint {n}</summary>\n\n{hint}\n\n{hints}</details>\n" + "\n"*(n > 1)
@@ -313,7 +319,7 @@ def write(root):
     folder.mkdir(exist_ok=True)
     for path in folder.glob("*"):
         if path.name not in made: path.unlink()
-    for name, text in made.items(): (folder/name).write_text(text, encoding="utf-8")
+    for name, text in made.items(): (folder/name).write_text(text, encoding="utf-8", newline="\n")
 
 
 # ---- the pages ------------------------------------------------------------------------------------------
@@ -421,7 +427,7 @@ def place_notebooks(app, exception):
     for book in app.d2c_workbooks:
         path = Path(app.outdir)/notebook_name(book.chapter)
         path.parent.mkdir(exist_ok=True)
-        path.write_text(notebook(book, settings(app.d2c_root)[1]), encoding="utf-8")
+        path.write_text(notebook(book, settings(app.d2c_root)[1]), encoding="utf-8", newline="\n")
 
 
 def setup(app):
