@@ -1,5 +1,6 @@
 """The exercise notebooks: they ask what the chapters ask, fail only at their checks, and pass with the chapters' solutions."""
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -151,16 +152,24 @@ def test_a_fault_is_named(tmp_path, change, said):
 
 def test_page_lists_all(tab, address):
     tab.goto(address + "book/exercises.html")
-    rows = tab.evaluate("() => [...document.querySelectorAll('table.exercise-table tbody tr')].map(r => [...r.cells].map(c => c.textContent.trim()))")
+    rows = tab.evaluate("() => [...document.querySelectorAll('table.exercise-table tbody tr')].map(r => [...r.cells].map(c => c.textContent.trim().replace('’', "'")))")
     assert rows == [[f"{e.number} {e.title}", e.difficulty, str(e.minutes), e.checker] for e in ALL]
     links = tab.evaluate("() => [...document.querySelectorAll('a.exercise-notebook')].map(a => a.href)")
     assert [link.rpartition("/")[2] for link in links] == [f"{chapter}_exercises.ipynb" for chapter in BOOKS]
     for link, chapter in zip(links, BOOKS):
         answer = tab.request.get(link)
         assert answer.ok and json.loads(answer.text())["cells"] == json.loads((workbooks_folder() / f"{chapter}_exercises.ipynb").read_text(encoding="utf-8"))["cells"]
-    parts = tab.evaluate("() => [...document.querySelectorAll('p.exercise-part')].map(p => p.textContent)")
+    parts = tab.evaluate("() => [...document.querySelectorAll('article section section > h2')].map(h => h.firstChild.textContent)")
     assert parts == list(dict.fromkeys(e.part for e in ALL))
     assert not tab.errors
+
+
+@pytest.mark.skipif(not (SITE / "index.html").is_file(), reason="The site is not built; run `make book` first.")
+def test_numbers_are_the_pages():
+    for e in ALL:
+        page = (SITE / "nbs" / f"{e.chapter}.html").read_text(encoding="utf-8")
+        title = re.search(rf'id="ex-{e.name}"[\s\S]*?admonition-title">([\s\S]*?)</p>', page)[1]
+        assert re.sub("<[^>]*>", "", title).startswith(f"Exercise {e.number} "), e.name
 
 
 def test_hints_unfold_one_by_one(tab, address):

@@ -19,11 +19,10 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx.errors import SphinxError
-from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 from sphinx_exercise.directive import ExerciseStartDirective
 
-from d2cbook import NOT_PYTHON, PACKAGE, blocks, dotted, eq_ref, joined, nearest, parse, reading_order, read_cells
+from d2cbook import NOT_PYTHON, PACKAGE, blocks, dotted, eq_ref, joined, nearest, parse, read_cells
 
 FOLDER = Path(PACKAGE, "workbooks")
 DIFFICULTIES = "easy", "moderate", "hard"
@@ -201,7 +200,8 @@ def citations(path):
 
 def numbered_equations(root, docnames):
     "{label: TeX} of the equations in chapters and pages."
-    texts = [cell.code for d in docnames for cell in read_cells((root/f"{d}.ipynb").read_text(encoding="utf-8"), d, d) if cell.kind == "markdown"]
+    texts = [cell.code for d in docnames for cell in read_cells((root/f"{d}.ipynb").read_text(encoding="utf-8"), d, d)
+             if cell.kind == "markdown" and "(eq-" in cell.code]
     return {token.info: token.content.strip() for text in texts for token in blocks(text) if token.type == "math_block_label"}
 
 
@@ -332,7 +332,7 @@ class ExerciseStart(ExerciseStartDirective):
         made, here = super().run(), self.env.docname
         parts = [[nodes.Text(f"{self.options['difficulty'].capitalize()}, about {self.options['minutes']} minutes")]]
         if labels := self.options.get("eq", "").split():
-            parts.append([nodes.Text("about "), *joined([[eq_ref(label, here)] for label in labels])])
+            parts.append([nodes.Text("equation" + "s"*(len(labels) > 1) + " "), *joined([[eq_ref(label, here)] for label in labels])])
         parts.append([notebook_link(here, here, "exercise notebook")])
         for node in made[:1]: node[1] += nodes.paragraph("", "", *dotted(parts), classes=["exercise-about"])
         return made
@@ -361,39 +361,24 @@ def notebook_link(here, docname, text):
     return nodes.reference("", "", nodes.Text(text), internal=True, refuri=uri, classes=["exercise-notebook"])
 
 
-class exercise_index(nodes.General, nodes.Element):
-    pass
-
-
 class ExerciseIndex(SphinxDirective):
+    "All exercises: a section for each part, in it the chapters, and a table for each."
+
     def run(self):
-        return [exercise_index()]
-
-
-class ListExercises(SphinxPostTransform):
-    "Fills the page of exercises: parts, their chapters, a table for each."
-    default_priority = 5
-
-    def run(self, **kwargs):
-        for node in list(self.document.findall(exercise_index)):
-            node.replace_self(self.lists())
-
-    def lists(self):
-        out, part = [], None
+        self.app, sections = self.env.app, {}
         for book in self.app.d2c_workbooks:
-            first, docname = book.exercises[0], f"nbs/{book.chapter}"
-            if first.part != part:
-                part = first.part
-                out.append(nodes.rubric("", part, classes=["exercise-part"]))
-            chapter = self.link(docname, "", nodes.Text(f"{first.number.partition('.')[0]}. {book.title}"))
+            part, docname = book.exercises[0].part, f"nbs/{book.chapter}"
+            if part not in sections:
+                sections[part] = nodes.section("", nodes.title("", part), ids=[nodes.make_id(f"exercises {part}")], names=[])
+            chapter = self.link(docname, "", f"{book.exercises[0].number.partition('.')[0]}. {book.title}")
             parts = [[nodes.strong("", "", chapter)], [notebook_link(self.env.docname, docname, f"{book.chapter}_exercises.ipynb")],
                      *([[colab]] if (colab := self.colab(book.chapter)) else [])]
-            out += [nodes.paragraph("", "", *dotted(parts)), self.table(docname, book.exercises)]
-        return out
+            sections[part] += [nodes.paragraph("", "", *dotted(parts)), self.table(docname, book.exercises)]
+        return list(sections.values())
 
-    def link(self, docname, target, *content):
+    def link(self, docname, target, text):
         uri = self.app.builder.get_relative_uri(self.env.docname, docname)
-        return nodes.reference("", "", *content, internal=True, refuri=f"{uri}#{target}" if target else uri)
+        return nodes.reference("", text, internal=True, refuri=f"{uri}#{target}" if target else uri)
 
     def colab(self, chapter):
         "A link that opens the notebook there, if the repository has an address."
@@ -402,18 +387,15 @@ class ListExercises(SphinxPostTransform):
         if path == repository: return None
         branch = self.config.html_theme_options.get("repository_branch") or "main"
         uri = f"https://colab.research.google.com/github/{path}/blob/{branch}/{(FOLDER/f'{chapter}_exercises.ipynb').as_posix()}"
-        return nodes.reference("", "", nodes.Text("open in Colab"), internal=False, refuri=uri)
+        return nodes.reference("", "open in Colab", internal=False, refuri=uri)
 
     def table(self, docname, exercises):
-        rows = [[[self.link(docname, f"ex-{e.name}", nodes.Text(f"{self.number(docname, e)} {e.title}"))], [nodes.Text(e.difficulty)],
-                 [nodes.Text(str(e.minutes))], [nodes.literal("", e.checker)]] for e in exercises]
-        row = lambda entries: nodes.row("", *[nodes.entry("", nodes.paragraph("", "", *entry)) for entry in entries])
-        head = row([[nodes.Text(text)] for text in ("exercise", "difficulty", "minutes", "checker")])
+        rows = [[self.link(docname, f"ex-{e.name}", f"{e.number} {e.title}"), nodes.Text(e.difficulty), nodes.Text(str(e.minutes)),
+                 nodes.literal("", e.checker)] for e in exercises]
+        row = lambda entries: nodes.row("", *[nodes.entry("", nodes.paragraph("", "", entry)) for entry in entries])
+        head = row(map(nodes.Text, ("exercise", "difficulty", "minutes", "checker")))
         group = nodes.tgroup("", *[nodes.colspec(colwidth=w) for w in (50, 15, 10, 25)], nodes.thead("", head), nodes.tbody("", *map(row, rows)), cols=4)
         return nodes.table("", group, classes=["exercise-table"])
-
-    def number(self, docname, e):
-        return ".".join(map(str, self.env.toc_fignumbers.get(docname, {}).get("exercise", {}).get(f"ex-{e.name}", ())))
 
 
 def survey(app, env, docnames):
@@ -434,8 +416,6 @@ def setup(app):
     app.add_directive("exercise-start", ExerciseStart, override=True)
     app.add_directive("hints", Hints)
     app.add_directive("exercise-index", ExerciseIndex)
-    app.add_node(exercise_index)
-    app.add_post_transform(ListExercises)
     app.add_css_file("workbooks.css")
     app.connect("env-before-read-docs", survey)
     app.connect("build-finished", place_notebooks)
