@@ -101,6 +101,23 @@ BUGS = {
         ("self.eps(xt, sched.at(t))", "self.eps(xt, 1 - sched.at(t))"),
         ("self._log_joint(u, s).softmax(0)", "self._log_joint(u, s).softmax(1)"),
     ],
+    "checking": [
+        ("return len(a) == len(b) and all(map(close, a, b))", "return all(map(close, a, b))"),
+        ("if a.shape != b.shape: return False", "if a.dim() != b.dim(): return False"),
+        ("if hint: raise NotYet(hint)", "if hint: raise NotYet(next(iter(mistakes)))"),
+        ("if any(v is None for v in got):", "if all(v is not None for v in got):"),
+        ("k = (g - w).abs().argmax()", "k = (g - w).abs().argmin()"),
+        ("assert len(check.mistakes) >= least", "assert len(check.mistakes) <= least"),
+        ("else: raise AssertionError(f\"the mistake of “{hint}” passes\")", "else: pass"),
+    ],
+    "exercises": [
+        ("if name in known: return", "if name not in known: return"),
+        ("remember(e.name)", "remember(e.title)"),
+        ("    if path.exists():", "    if not path.exists():"),
+        ("n = sum(e.name in known for e in found)", "n = sum(e.title in known for e in found)"),
+        ("one.hints[n - 1], one.hints[n - 1]", "one.hints[n - 2], one.hints[n - 2]"),
+        ("except (ValueError, AttributeError, RecursionError): reason", "except (ValueError, RecursionError): reason"),
+    ],
     "schedule": [
         ("self.abar[1:]/self.abar[:-1]", "self.abar[:-1]/self.abar[1:]"),
         ("return 1 - self.alpha", "return 1 - self.alpha**0.5"),

@@ -1,5 +1,6 @@
 """d2c/ is what the notebooks export, the notebooks are clean, and the wheel works by itself."""
 import importlib.metadata
+import json
 import re
 import subprocess
 import sys
@@ -104,3 +105,13 @@ def test_wheel_carries_the_weights(bare_python):
 def test_wheel_brings_the_command(bare_python):
     said = subprocess.run([bare_python.parent / "d2c", "--help"], capture_output=True, text=True, cwd="/")
     assert said.returncode == 0 and all(word in said.stdout for word in ("weights", "measure", "bits"))
+
+
+def test_wheel_brings_the_exercises(bare_python, tmp_path):
+    "The command writes a notebook; in it the checks fail, and nothing else."
+    d2c = lambda *told: subprocess.run([bare_python.parent / "d2c", "exercises", *told], capture_output=True, text=True, cwd=tmp_path)
+    assert d2c("ddim").stdout == "wrote ddim_exercises.ipynb\n"
+    assert "is there already" in (again := d2c("ddim")).stderr and again.returncode == 1
+    cells = [cell for cell in json.loads((tmp_path / "ddim_exercises.ipynb").read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    code = "\n".join(f"try: exec({''.join(cell['source'])!r})\nexcept AssertionError: print('fails')" for cell in cells)
+    assert run(bare_python, code).split() == ["fails"]*sum("check_" in cell["source"][-1] for cell in cells[2:])
