@@ -103,7 +103,7 @@ BUGS = {
     ],
     "checking": [
         ("return len(a) == len(b) and all(map(close, a, b))", "return all(map(close, a, b))"),
-        ("if a.shape != b.shape: return False", "if a.dim() != b.dim(): return False"),
+        ("if a is None or b is None: return a is b", "if a is None or b is None: return True"),
         ("if hint: raise NotYet(hint)", "if hint: raise NotYet(next(iter(mistakes)))"),
         ("if any(v is None for v in got):", "if all(v is not None for v in got):"),
         ("k = (g - w).abs().argmax()", "k = (g - w).abs().argmin()"),
@@ -113,10 +113,9 @@ BUGS = {
     "exercises": [
         ("if name in known: return", "if name not in known: return"),
         ("remember(e.name)", "remember(e.title)"),
-        ("    if path.exists():", "    if not path.exists():"),
         ("n = sum(e.name in known for e in found)", "n = sum(e.title in known for e in found)"),
         ("one.hints[n - 1], one.hints[n - 1]", "one.hints[n - 2], one.hints[n - 2]"),
-        ("except (ValueError, AttributeError, RecursionError): reason", "except (ValueError, RecursionError): reason"),
+        ("for name, when in said.items() if isinstance(when, str)}", "for name, when in said.items()}"),
     ],
     "schedule": [
         ("self.abar[1:]/self.abar[:-1]", "self.abar[:-1]/self.abar[1:]"),
