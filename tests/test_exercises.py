@@ -133,8 +133,8 @@ def test_a_whole_exercise(tmp_path):
 
 
 @pytest.mark.parametrize("change, said", [
-    (("difficulty: easy", "difficulty: light"), "`:difficulty: …` that says easy or moderate or hard"),
-    ((":minutes: 5\n", ""), "`:minutes: …`"),
+    (("difficulty: easy", "difficulty: light"), "`:difficulty: …` (easy, moderate, hard)"),
+    ((":minutes: 5\n", ""), "`:minutes: …` (how many it takes)"),
     ((":minutes:", ":minuets:"), "did you mean `minutes`?"),
     (("2. The idea.\n", ""), "with 3 steps, and has 2"),
     (("{eq}`eq-try`", "{eq}`eq-none`"), "speaks of `eq-none`"),

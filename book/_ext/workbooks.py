@@ -57,7 +57,8 @@ def fault(cell, what):
 
 START = re.compile(r"(?m)^`{3,}\{exercise-start\} *(.*)\n((?::[\w-]+:.*\n)*)`{3,}\n([\s\S]*)")
 HINTS = re.compile(r"(?m)^`{3}\{hints\}\n([\s\S]*?)^`{3}\n?")
-OPTIONS = {"label": r"ex-[\w-]+", "difficulty": "|".join(DIFFICULTIES), "minutes": r"\d+", "eq": r".*"}
+OPTIONS = {"label": (r"ex-[\w-]+", "its name, such as ex-ddim-step"), "difficulty": ("|".join(DIFFICULTIES), ", ".join(DIFFICULTIES)),
+           "minutes": (r"\d+", "how many it takes"), "eq": (r".*", "")}
 
 
 def options(cell, text):
@@ -65,9 +66,9 @@ def options(cell, text):
     found = dict(re.findall(r"(?m)^:([\w-]+): *(.*?) *$", text))
     for name in found.keys() - OPTIONS.keys():
         raise fault(cell, f"`:{name}:` is no option of an exercise{nearest(name, OPTIONS)}")
-    for name in OPTIONS.keys() - {"eq"}:
-        if not re.fullmatch(OPTIONS[name], found.get(name, "")):
-            raise fault(cell, f"the exercise needs a line `:{name}: …` that says {OPTIONS[name].replace('|', ' or ')}")
+    for name, (pattern, wanted) in OPTIONS.items():
+        if not re.fullmatch(pattern, found.get(name, "")):
+            raise fault(cell, f"the exercise needs a line `:{name}: …` ({wanted})")
     return found
 
 
@@ -238,9 +239,9 @@ def read_book(root):
     for part, docname, number in chapters:
         path = root/f"{docname}.ipynb"
         cells = list(read_cells(path.read_text(encoding="utf-8"), docname, f"{docname}.ipynb"))
-        title = next(re.match(r"# +(.+)", cell.code)[1] for cell in cells if cell.code.startswith("# "))
         if exercises := list(read_chapter(cells, path.stem, part, number, plain)):
-            yield Workbook(path.stem, title, exercises, equations)
+            title = next((cell.code for cell in cells if cell.code.startswith("# ")), f"# {path.stem}").partition("\n")[0]
+            yield Workbook(path.stem, title[2:].strip(), exercises, equations)
 
 
 # ---- an exercise notebook ------------------------------------------------------------------------------
