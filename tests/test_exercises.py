@@ -1,11 +1,12 @@
 """The exercise notebooks: they ask what the chapters ask, fail only at their checks, and pass with the chapters' solutions."""
 import json
+import math
 import re
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 
 from conftest import ROOT, SITE
 from d2c.exercises import exercises, checker, progress, solved, workbooks_folder
@@ -72,6 +73,51 @@ def test_each_mistake_gets_its_hint(e):
     assert not solved()
     check(check.solution)
     assert list(solved()) == [e.name]
+
+
+def forgets_to_make_room(xt, eps, z, abar_t, abar_s, eta):
+    sigma = eta*math.sqrt((1 - abar_s)*(1 - abar_t/abar_s)/(1 - abar_t))
+    x0 = (xt - math.sqrt(1 - abar_t)*eps)/math.sqrt(abar_t)
+    return x0*math.sqrt(abar_s) + eps*math.sqrt(1 - abar_s) + z*sigma
+
+
+def adds_the_gradient(eps, grad, abar_t, gamma):
+    return torch.add(eps, grad, alpha=gamma*math.sqrt(1 - abar_t))
+
+
+def averages_over_the_batch(classify, xt, y):
+    x = xt.clone().requires_grad_(True)
+    torch.nn.functional.cross_entropy(classify(x), y).neg().backward()
+    return x.grad
+
+
+def cuts_off(x):
+    return (128*(x + 1)).clamp(0, 255).byte()
+
+
+def normalises_over_queries(q, k, v):
+    return torch.softmax(torch.einsum("id,jd->ij", q, k)/math.sqrt(q.shape[-1]), 0) @ v
+
+
+def takes_the_last_entry(betas, t):
+    return torch.cumprod(1 - betas, 0)[t - 1].sqrt()
+
+
+@pytest.mark.parametrize("name, wrong, said", [
+    ("forward-jump", lambda x0, abar, eps: math.sqrt(abar)*x0 + eps - abar*eps, "the noise needs the root of 1 − ᾱ"),
+    ("ddim-step", forgets_to_make_room, "without making room for it"),
+    ("ddim-slerp", lambda a, b, u: torch.lerp(a, b, u), "this is the straight line"),
+    ("guidance-eps", adds_the_gradient, "the sign is wrong"),
+    ("guidance-gradient", averages_over_the_batch, "take the sum"),
+    ("data-bytes", cuts_off, "cuts off instead of rounding"),
+    ("unet-attention", normalises_over_queries, "yours sum to 1 over the queries"),
+    ("schedule-index", takes_the_last_entry, "index −1 is the last entry"),
+    ("faces-split", lambda y, held: (torch.tensor([p not in held for p in y.tolist()]), torch.tensor([p in held for p in y.tolist()])), "these are masks"),
+    ("elbo-kl", lambda m1, v1, m2, v2: torch.log(v2/v1)/2 + (v1 + (m1 - m2)**2)/(2*v2), "is the −1 missing?"),
+])
+def test_a_mistake_is_known_however_it_is_written(name, wrong, said):
+    one = next(e for e in ALL if e.name == name)
+    with pytest.raises(AssertionError, match=re.escape(said)): checker(one)(wrong)
 
 
 @pytest.mark.parametrize("chapter", BOOKS)
