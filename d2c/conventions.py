@@ -83,7 +83,7 @@ def shift(
     u,             # time of the straight path, in [0, 1]
     factor: float, # f; 1 changes nothing
 ):                 # the shifted time
-    "Spend more of the time at high noise. Esser et al. 2024, eq. 23."
+    "Spend more of the time at high noise. Esser et al. 2024, section 5.3."
     return factor*u/(1 + (factor - 1)*u)
 
 # %% ../nbs/conventions.ipynb #130f4e76
