@@ -19,7 +19,7 @@ def signal(
     process: str = "vp",  # or "ve", "flow", "edm"
     sigma_data: float = .5, # standard deviation of the data, for "edm"
 ):                        # a; the noise has b = varsigma*a
-    """What x_0 is multiplied by at a noise level. Raises ValueError for another process.
+    """What x_0 is multiplied by. Raises ValueError for another process.
 
     Ho et al. 2020; Karras et al. 2022, table 1; Lipman et al. 2023.
     """
@@ -91,7 +91,7 @@ def shift(
 def timestep_from_t(
     t, # ours, 1 … T: a number or a tensor
 ):     # theirs, 0 … T−1
-    "The index of diffusers and guided-diffusion. Raises ValueError for the clean image."
+    "Their index of our time. Raises ValueError for the clean image."
     if (torch.as_tensor(t) < 1).any():
         raise ValueError("The clean image, t = 0, has no timestep in other libraries, "
                          "whose 0 is our 1.")
@@ -112,12 +112,14 @@ def time_at(
     varsigma: float, # a noise level between those of t = 1 and t = T
 ) -> float:          # the time with this noise level, in [1, T], whole or between
     "Read a schedule backwards. Raises ValueError outside its levels."
-    table = (-sched.abar[1:].log() + torch.log1p(-sched.abar[1:]))/2     # ln ς_1 … ln ς_T
+    abar = sched.abar[1:]
+    table = (torch.log1p(-abar) - abar.log())/2    # ln ς_1 … ln ς_T
     at = torch.as_tensor(varsigma, dtype=torch.float64).log()
     slack = 1e-9    # what rounding may have taken away at the ends
     if not table[0] - slack <= at <= table[-1] + slack:
-        raise ValueError(f"This schedule's noise levels go from {table[0].exp():.3g} to "
-                         f"{table[-1].exp():.3g}, and {varsigma:.3g} is not among them.")
+        lo, hi = table[0].exp(), table[-1].exp()
+        raise ValueError(f"This schedule's noise levels go from {lo:.3g} to {hi:.3g}, "
+                         f"and {varsigma:.3g} is not among them.")
     i = int((table <= at).sum().clamp(1, sched.T - 1))
     return (i + (at - table[i - 1])/(table[i] - table[i - 1])).item()
 
@@ -129,7 +131,8 @@ def scaled_linear(
     beta_T: float = 0.012,    # last noise variance
 ) -> Schedule:
     "The root of β grows linearly. Rombach et al. 2022; Stable Diffusion."
-    return from_beta(torch.linspace(beta_1**0.5, beta_T**0.5, T, dtype=torch.float64)**2)
+    root = torch.linspace(beta_1**0.5, beta_T**0.5, T, dtype=torch.float64)
+    return from_beta(root**2)
 
 PREDICTS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 VARS = {"fixed_small": "beta_tilde", "fixed_large": "beta"}
@@ -144,12 +147,13 @@ def schedule_from_diffusers(
     """
     T, name = config["num_train_timesteps"], config.get("beta_schedule", "linear")
     ends = config.get("beta_start", 1e-4), config.get("beta_end", 0.02)
-    if config.get("trained_betas") is not None: sched = from_beta(config["trained_betas"])
+    given = config.get("trained_betas")
+    if given is not None: sched = from_beta(given)
     elif name == "linear": sched = linear(T, *ends)
     elif name == "scaled_linear": sched = scaled_linear(T, *ends)
     elif name == "squaredcos_cap_v2": sched = cosine(T)
-    else: raise ValueError(f"The schedule “{name}” of diffusers has no counterpart here; "
-                           "give its β to `from_beta`.")
+    else: raise ValueError(f"The schedule “{name}” of diffusers has no counterpart "
+                           "here; give its β to `from_beta`.")
     return zero_terminal_snr(sched) if config.get("rescale_betas_zero_snr") else sched
 
 # %% ../nbs/conventions.ipynb #1f571ba1
