@@ -16,7 +16,6 @@ from sphinx.util.docutils import SphinxDirective
 from d2cbook import fail, imports, reading_order
 
 NOTES = {"Paper and code": "paper-and-code", "Spot the bug": "spot-the-bug"}
-APPENDICES = ("nbs/figures", "nbs/exercises")
 WORDS, EQUATIONS, LINES = 180, 1.5, 20     # read in a minute: of prose, of displayed equations, of visible code
 
 
@@ -130,41 +129,78 @@ def clock(minutes):
 
 # ---- the picture ---------------------------------------------------------------------------------
 
-BOX, ROW, GAP = (136, 62), 40, 14
+WIDTH, HEIGHT, ROW, GAP, LANE = 122, 58, 40, 10, 10     # of a box, between boxes, and of a line that passes a row
 
 
 def layers(needs):
-    "Chapters by the length of the longest way to them, each layer in the order of what it hangs on."
-    depth, place, rows = {}, {}, []
+    """Rows of boxes, by the length of the longest way to them, and the links from row to row.
+
+    A line that passes a row has a place in it too, (where it comes from, row), which all lines from there share.
+    """
+    depth, links = {}, {}
     for docname, before in needs.items():
         depth[docname] = 1 + max((depth[d] for d in before), default=-1)
-    for level in range(max(depth.values()) + 1):
-        row = [d for d in needs if depth[d] == level]
-        row.sort(key=lambda d: sum(place[b] for b in needs[d])/len(needs[d]) if needs[d] else 0)
-        rows.append(row)
-        place |= {d: i - (len(row) - 1)/2 for i, d in enumerate(row)}
-    return rows
+    rows = [[d for d in needs if depth[d] == level] for level in range(max(depth.values()) + 1)]
+    for docname, before in needs.items():
+        links[docname] = []
+        for other in before:
+            last = other
+            for level in range(depth[other] + 1, depth[docname]):
+                if (other, level) not in links:
+                    rows[level].append((other, level))
+                    links[other, level] = [last]
+                last = other, level
+            links[docname].append(last)
+    return rows, links
+
+
+def settle(rows, links):
+    "Order each row by where its links lead, up and down by turns, and give every box its middle."
+    back = {}
+    for node, before in links.items():
+        for other in before: back.setdefault(other, []).append(node)
+    size = lambda node: LANE if isinstance(node, tuple) else WIDTH
+    width = max(sum(map(size, row)) + GAP*(len(row) - 1) for row in rows)
+    middle = {}
+
+    def place(row):
+        left = (width - sum(map(size, row)) - GAP*(len(row) - 1))/2
+        for node in row:
+            middle[node] = left + size(node)/2
+            left += size(node) + GAP
+
+    for row in rows: place(row)
+    for turn in range(12):
+        ends = links if turn % 2 == 0 else back
+        for row in (rows if turn % 2 == 0 else rows[::-1]):
+            row.sort(key=lambda n: sum(middle[e] for e in ends[n])/len(ends[n]) if ends.get(n) else middle[n])
+            place(row)
+    return width, middle
 
 
 def picture(needs, label, part, link):
     "The map as SVG: a box for each chapter, which is a link, and a line from what it needs."
-    (w, h), rows = BOX, layers(needs)
-    width = max(len(row) for row in rows)*(w + GAP) - GAP + 4
-    spot = {d: ((width - len(row)*(w + GAP) + GAP)/2 + i*(w + GAP), 2 + k*(h + ROW)) for k, row in enumerate(rows) for i, d in enumerate(row)}
+    rows, links = layers(needs)
+    width, middle = settle(rows, links)
+    top = {node: 2 + k*(HEIGHT + ROW) for k, row in enumerate(rows) for node in row}
     lines, boxes = [], []
-    for docname, before in needs.items():
-        x, y = spot[docname]
+    for node, before in links.items():
+        x, y = middle[node], top[node]
         for other in before:
-            u, v = spot[other]
-            lines.append(f'<path d="M{u + w/2:.0f} {v + h} C{u + w/2:.0f} {v + h + ROW*.7:.0f} {x + w/2:.0f} {y - ROW*.7:.0f} {x + w/2:.0f} {y}"/>')
-        words, time = label(docname)
-        texts = textwrap.wrap(words, 19)[:2]
-        spans = "".join(f'<tspan x="{x + w/2:.0f}" y="{y + 19 + 16*i + 8*(2 - len(texts)):.0f}">{escape(text)}</tspan>' for i, text in enumerate(texts))
-        boxes.append(f'<a href="{link(docname)}" class="part-{part(docname)}"><title>{escape(words)}, {time}</title>'
-                     f'<rect x="{x:.0f}" y="{y}" width="{w}" height="{h}" rx="6"/><text>{spans}<tspan class="time" x="{x + w/2:.0f}" y="{y + h - 8}">{time}</tspan></text></a>')
-    height = len(rows)*(h + ROW) - ROW + 4
-    return (f'<div class="chapter-map"><svg viewBox="0 0 {width} {height}" width="{width}" role="group" aria-label="Map of the chapters: each box is a link to a chapter, '
-            f'and lines come from the chapters that it needs. The table below says the same.">{"".join(lines)}{"".join(boxes)}</svg></div>')
+            u, v = middle[other], top[other] + HEIGHT
+            lines.append(f'<path d="M{u:.0f} {v} C{u:.0f} {v + ROW*.6:.0f} {x:.0f} {y - ROW*.6:.0f} {x:.0f} {y}"/>')
+        if isinstance(node, tuple):
+            lines.append(f'<path d="M{x:.0f} {y} V{y + HEIGHT}"/>')
+            continue
+        words, time = label(node)
+        texts = textwrap.wrap(words, 17)[:2]
+        spans = "".join(f'<tspan x="{x:.0f}" y="{y + 18 + 15*i + 8*(2 - len(texts)):.0f}">{escape(text)}</tspan>' for i, text in enumerate(texts))
+        boxes.append(f'<a href="{link(node)}" class="part-{part(node)}"><title>{escape(words)}, {time}</title>'
+                     f'<rect x="{x - WIDTH/2:.0f}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6"/>'
+                     f'<text>{spans}<tspan class="time" x="{x:.0f}" y="{y + HEIGHT - 8}">{time}</tspan></text></a>')
+    height = len(rows)*(HEIGHT + ROW) - ROW + 4
+    return (f'<div class="chapter-map"><svg viewBox="-2 0 {width + 4:.0f} {height}" width="{width + 4:.0f}" role="group" aria-label="Map of the chapters: each box is a link '
+            f'to a chapter, and lines come from the chapters that it needs. The table below says the same.">{"".join(lines)}{"".join(boxes)}</svg></div>')
 
 
 class chapter_map(nodes.General, nodes.Element):
@@ -225,7 +261,7 @@ class Fill(SphinxPostTransform):
         return nodes.bullet_list("", *out)
 
     def label(self, docname):
-        return self.env.titles[docname].astext().split(":")[0], clock(minutes(self.book.notebooks[docname]))
+        return re.split("[:,]", self.env.titles[docname].astext())[0], clock(minutes(self.book.notebooks[docname]))
 
     def chapter_map(self, node):
         order = [d for d in chapters(self.env) if d in self.book.notebooks]
