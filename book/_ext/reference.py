@@ -29,9 +29,13 @@ def notes_in(doctree, title):
     return [node for node in doctree.findall(lambda n: isinstance(n, (nodes.admonition, nodes.sidebar))) if title_of(node) == title]
 
 
+def begin(app, env, docnames):
+    "Every page is read on every build, so nothing is kept from the last one."
+    env.d2c_notes, env.d2c_departures = {}, []
+
+
 def name_notes(app, doctree):
     "Give each note of a chapter an anchor, and remember how many there are."
-    app.env.d2c_notes = getattr(app.env, "d2c_notes", {})
     for title, stem in NOTES.items():
         found = notes_in(doctree, title)
         for number, node in enumerate(found, 1):
@@ -40,7 +44,7 @@ def name_notes(app, doctree):
 
 
 def every_note_is_listed(app, env):
-    listed = getattr(env, "d2c_departures", [])
+    listed = env.d2c_departures
     there = [(docname, n) for (docname, title), count in env.d2c_notes.items() if title == "Paper and code" for n in range(1, count + 1)]
     fail([f"{docname}: its note “Paper and code” number {n} is not on the ledger; add `{{departure}} {docname} {n}` to book/ledger.md"
           for docname, n in there if (docname, n) not in listed]
@@ -73,7 +77,7 @@ class Departure(SphinxDirective):
     def run(self):
         if not self.content: raise self.error("Say in the body what was measured, or that nothing was.")
         key = self.arguments[0], int(self.arguments[1])
-        self.env.d2c_departures = getattr(self.env, "d2c_departures", []) + [key]
+        self.env.d2c_departures.append(key)
         node = departure("", key=key)
         self.state.nested_parse(self.content, self.content_offset, node)
         return [node]
@@ -296,6 +300,7 @@ def setup(app):
         app.add_node(node)
         app.add_directive(directive, run)
     app.add_post_transform(Fill)
+    app.connect("env-before-read-docs", begin)
     app.connect("doctree-read", name_notes)
     app.connect("env-check-consistency", every_note_is_listed)
     app.add_css_file("reference.css")
