@@ -81,7 +81,7 @@ def level(
 #| eq: eq-conventions-shift
 def shift(
     u,             # time of the straight path, in [0, 1]
-    factor: float, # f; 1 changes nothing
+    factor: float, # c; 1 changes nothing
 ):                 # the shifted time
     "Spend more of the time at high noise. Esser et al. 2024, section 5.3."
     return factor*u/(1 + (factor - 1)*u)
@@ -196,7 +196,7 @@ def predicted(
     varsigma,               # noise level, a number or a tensor that fits
     process: str = "vp",    # whose score
     sigma_data: float = .5, # for "F" and "edm"
-):                          # y = p x_0 + r ε, (B, …)
+):                          # g = p x_0 + r ε, (B, …)
     "What a network of some kind outputs for given x_0 and ε."
     p, r = coefficients(kind, varsigma, process, sigma_data)
     return p*x0 + r*eps
@@ -205,7 +205,7 @@ def predicted(
 #| eq: eq-conventions-solve
 def made_of(
     x: torch.Tensor,        # noisy data, (B, …)
-    y: torch.Tensor,        # what a network says of it, (B, …)
+    g: torch.Tensor,        # what a network says of it, (B, …)
     kind: str,              # what that is, as for `coefficients`
     varsigma,               # noise level, a number or a tensor that fits
     process: str = "vp",    # the process x belongs to
@@ -222,7 +222,7 @@ def made_of(
     det = a*r - b*p
     if not torch.as_tensor(det).all():
         raise ValueError(f"Without noise, “{kind}” does not say what the noise is.")
-    return Guess((r*x - b*y)/det, (a*y - p*x)/det)
+    return Guess((r*x - b*g)/det, (a*g - p*x)/det)
 
 # %% ../nbs/conventions.ipynb #d4395e8a
 def adapted(
@@ -238,8 +238,8 @@ def adapted(
         varsigma = level(sched.at(t))
         x = rescale(xt, varsigma, "vp", process, sigma_data)
         column = like(varsigma, xt)
-        y = network(x, told(t, varsigma))
-        return made_of(x, y, kind, column, process, sigma_data)
+        g = network(x, told(t, varsigma))
+        return made_of(x, g, kind, column, process, sigma_data)
     return denoise
 
 # %% ../nbs/conventions.ipynb #29a78277

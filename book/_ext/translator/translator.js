@@ -1,6 +1,6 @@
 // The form on the page of conventions. The formulas are those of d2c.conventions; tests/test_translator.py compares them.
 // The state is one noise level ς (and its place in the schedule, where a time was typed), one sample x of the
-// variance-preserving process, one prediction {kind, y} about it, and γ.
+// variance-preserving process, one prediction {kind, g} about it, and γ.
 
 const LEVELS = {  // name: its value at ς, the ς of a value, and its range
   varsigma: [s => s, v => v, "0 or more"],
@@ -15,7 +15,7 @@ const LEVELS = {  // name: its value at ς, the ς of a value, and its range
 };
 const SIGNAL = { vp: s => 1 / Math.hypot(1, s), ve: s => 1, flow: s => 1 / (1 + s) };
 const SIGMA_DATA = .5;
-const ROWS = {  // what a prediction is made of: p and r of y = p x_0 + r ε
+const ROWS = {  // what a prediction is made of: p and r of g = p x_0 + r ε
   x0: s => [1, 0],
   eps: s => [0, 1],
   v: s => [-s * SIGNAL.vp(s), SIGNAL.vp(s)],
@@ -23,7 +23,7 @@ const ROWS = {  // what a prediction is made of: p and r of y = p x_0 + r ε
   F: s => [s / SIGMA_DATA / Math.hypot(s, SIGMA_DATA), -SIGMA_DATA / Math.hypot(s, SIGMA_DATA)],
   score: s => [0, -1 / (s * SIGNAL.vp(s))],
 };
-const GUIDANCE = { scale: [g => g, v => v], w: [g => g - 1, v => v + 1] };
+const GUIDANCE = { scale: [gamma => gamma, v => v], w: [gamma => gamma - 1, v => v + 1] };
 
 class Refused extends Error {}
 
@@ -58,17 +58,17 @@ function timeAt(varsigma, table) {  // NaN outside the schedule
   return i + Math.log(varsigma / table[i - 1]) / Math.log(table[i] / table[i - 1]);
 }
 
-function madeOf({ varsigma, x, kind, y }) {
+function madeOf({ varsigma, x, kind, g }) {
   const a = SIGNAL.vp(varsigma), b = varsigma * a, [p, r] = ROWS[kind](varsigma), det = a * r - b * p;
   if (!(Math.abs(det) > 0 && Number.isFinite(det))) throw new Refused("Without noise in the sample this does not say what the noise is.");
-  return [(r * x - b * y) / det, (a * y - p * x) / det];
+  return [(r * x - b * g) / det, (a * g - p * x) / det];
 }
 
 function attach(box) {
   const form = box.querySelector("form"), says = box.querySelector(".translator-says"), fields = form.elements;
   const tables = JSON.parse(box.querySelector(".translator-schedules").textContent);
   const table = () => tables[fields.schedule.value];
-  const state = { varsigma: table()[500], typed: 500, x: .5, kind: "eps", y: 1, gamma: 1.5 };
+  const state = { varsigma: table()[500], typed: 500, x: .5, kind: "eps", g: 1, gamma: 1.5 };
 
   function fill(except) {
     const put = (name, value) => { if (name != except) fields[name].value = shown(value); };
@@ -90,7 +90,7 @@ function attach(box) {
   function take(name, text) {
     const value = number(text);
     if (name in GUIDANCE) state.gamma = GUIDANCE[name][1](value);
-    else if (name in ROWS) Object.assign(state, { kind: name, y: value });
+    else if (name in ROWS) Object.assign(state, { kind: name, g: value });
     else if (name in SIGNAL) state.x = value * SIGNAL.vp(state.varsigma) / SIGNAL[name](state.varsigma);
     else state.varsigma = varsigmaOf(name, value, table());
     if (name == "t" || name == "timestep") state.typed = table().indexOf(state.varsigma);
