@@ -79,16 +79,34 @@ def slim_fonts(site, css):
 
 
 EMBEDDED = re.compile(r"data:image/png;base64,\s*([^\"]+)")
-NUMBERS = re.compile(r"""(?<= d=")[^"]*|(?<= [xy]=")[\d.-]+""")
+PATH, MARK, PLACE = re.compile(r' d="([^"]*)"'), re.compile(r"<use [^>]*"), re.compile(r' ([xy])="(-?[\d.]+)"')
 INK = """<style>svg { --ink: #6b6b6b } @media (prefers-color-scheme: dark) { svg { --ink: #a8a8a8 } }</style>"""
 
 
 def slim_svg(svg):
     "A figure with its pictures as lossless WebP and coordinates to a hundredth of a point, its grey text darker by day and lighter by night."
     svg = EMBEDDED.sub(lambda png: webp(b64decode(png[1])) or png[0], svg)
-    svg = NUMBERS.sub(lambda numbers: re.sub(r"-?\d+\.\d{3,}", lambda n: f"{float(n[0]):.2f}", numbers[0].replace("\n", "")), svg)
+    svg = PATH.sub(lambda d: f' d="{slim_path(d[1])}"', svg)
+    svg = MARK.sub(lambda mark: PLACE.sub(lambda at: f' {at[1]}="{short(round(100*float(at[2])))}"', mark[0]), svg)
     svg = re.sub(r"\n\s*", "\n", re.sub(r"<metadata>.*?</metadata>|<!DOCTYPE[^>]*>", "", svg, flags=re.S))
     return re.sub(rf"(fill|stroke): {GREY}", r"\1: var(--ink)", svg).replace("<defs>", f"{INK}<defs>", 1)
+
+
+def short(hundredths):
+    "A number of hundredths in as few characters as SVG allows."
+    return re.sub(r"^(-?)0(?=\.)", r"\1", f"{hundredths/100:.2f}".rstrip("0").rstrip(".")) or "0"
+
+
+def slim_path(d):
+    "A path whose lines say how far they go, which is shorter than saying where."
+    out, here, start, pen = [], (0, 0), (0, 0), ""
+    for command, numbers in re.findall(r"([A-Za-z])([^A-Za-z]*)", d):
+        to = [round(100*float(number)) for number in numbers.split()]
+        step = " ".join(map(short, [b - a for a, b in zip(here, to)] if command == "L" else to))
+        out.append(step if command == "L" == pen else command.replace("L", "l") + step)
+        here, pen = to[-2:] or start, command
+        if command == "M": start = here
+    return re.sub(r" (?=[A-Za-z-])", "", " ".join(out))
 
 
 def webp(png):
