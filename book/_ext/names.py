@@ -1,0 +1,73 @@
+"""Names of formulas in the site's search and in its index: labels, functions and symbols.
+
+A search for "posterior mean", "ddim_sigma", "alpha bar" or "ᾱ_t" then leads to the equation or the function itself.
+Symbols and their places are read from the table of the notation page.
+"""
+import posixpath
+import re
+from unicodedata import lookup, normalize
+
+NOTATION = "book/notation"
+ACCENTS = {"bar": "\u0304", "hat": "\u0302", "tilde": "\u0303"}
+LETTERS = {"epsilon": "ϵ", "varsigma": "ς"} | {name: lookup(f"GREEK SMALL LETTER {name.upper()}") for name in
+           "alpha beta gamma delta eta theta kappa mu nu xi pi rho sigma tau phi chi psi omega".split()} | {"lambda": "λ", "nabla": "∇"}
+SYMBOL = re.compile(r"^\s*(?:\\(bar|hat|tilde)\s*\{?)?(?:\\mathrm\{(\w+)\}|\\?([A-Za-z]+?)(?![a-z]))\}?(?:_(?:\{?\\?(\w+)))?")
+
+
+def spoken(tex):
+    "Ways to type a symbol: `\\\\bar\\\\alpha_t` gives alpha bar, alpha bar t, ᾱ, ᾱ_t."
+    match = SYMBOL.match(tex)
+    if not match: return set()
+    accent, roman, letter, index = match.groups()
+    word, sign = roman or letter, roman or LETTERS.get(letter, letter)
+    if accent: word, sign = f"{word} {accent}", sign + ACCENTS[accent]
+    names = {word, sign, normalize("NFC", sign)}
+    if index: names |= {f"{word} {index}", *(f"{s}_{LETTERS.get(index, index)}" for s in (sign, normalize("NFC", sign)))}
+    if letter == "epsilon": names |= {name.replace("ϵ", "ε") for name in names}
+    return names
+
+
+ROW = re.compile(r"^\| (.*?) \| (.*?) \| (.*?) \| (.*?) \| (.*?) \|$", re.M)
+PLACE = re.compile(r"\{(eq|doc)\}`([^`]+)`")
+
+
+def symbols(text):
+    "{name: (kind, target)} of the notation page's table: where each symbol is introduced, by its names in words, in signs and in code."
+    found = {}
+    for symbol, code, _, _, where in ROW.findall(text):
+        if not (place := PLACE.search(where)): continue
+        names = set().union(*map(spoken, re.findall(r"\$(.+?)\$", symbol)))
+        names |= {name for quoted in re.findall(r"`(.+?)`", code) for name in re.findall(r"[A-Za-z_]\w+", quoted)} - {"sched", "step", "at", "of"}
+        for name in names: found.setdefault(name, place.groups())
+    return found
+
+
+def words(name):
+    return name.replace("_", " ").replace("-", " ")
+
+
+def entries(book, notation):
+    "All names as (page, name, anchor)."
+    pages = {label: page for page, file in ((p, c[0].file) for p, c in book.notebooks.items() if c)
+             for label, where in book.equations.items() if where.split(",")[0] == file}
+    for label, page in pages.items():
+        yield page, words(label.removeprefix("eq-")), f"equation-{label}"
+    for page, cells in book.notebooks.items():
+        for cell in cells:
+            linked = "eq" in cell.directives or "eq-check" in cell.directives
+            for name in cell.names:
+                for way in {name, words(name)}: yield page, way, cell.target if linked else ""
+    for name, (kind, target) in symbols(notation).items():
+        if kind == "doc": yield posixpath.normpath(posixpath.join(posixpath.dirname(NOTATION), target)), name, ""
+        elif target in pages: yield pages[target], name, f"equation-{target}"
+
+
+def add_names(app, env):
+    notation = (app.d2c.root/f"{NOTATION}.md").read_text(encoding="utf-8")
+    for page, name, anchor in entries(app.d2c, notation):
+        env.domaindata["index"]["entries"].setdefault(page, []).append(("single", name, anchor, "main", None))
+
+
+def setup(app):
+    app.connect("env-check-consistency", add_names)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
