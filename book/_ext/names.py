@@ -7,6 +7,9 @@ import posixpath
 import re
 from unicodedata import lookup, normalize
 
+from sphinx.addnodes import index
+from sphinx.transforms import SphinxTransform
+
 NOTATION = "book/notation"
 ACCENTS = {"bar": "\u0304", "hat": "\u0302", "tilde": "\u0303"}
 LETTERS = {"epsilon": "ϵ", "varsigma": "ς"} | {name: lookup(f"GREEK SMALL LETTER {name.upper()}") for name in
@@ -62,12 +65,17 @@ def entries(book, notation):
         elif target in pages: yield pages[target], name, f"equation-{target}"
 
 
-def add_names(app, env):
-    notation = (app.d2c.root/f"{NOTATION}.md").read_text(encoding="utf-8")
-    for page, name, anchor in entries(app.d2c, notation):
-        env.domaindata["index"]["entries"].setdefault(page, []).append(("single", name, anchor, "main", None))
+class AddNames(SphinxTransform):
+    "Puts a page's names into its document, from where Sphinx takes them for the search and for the index."
+    default_priority = 800    # before the domains look at the document
+
+    def apply(self, **kwargs):
+        book = self.app.d2c
+        notation = (book.root/f"{NOTATION}.md").read_text(encoding="utf-8")
+        found = [("single", name, anchor, "main", None) for page, name, anchor in entries(book, notation) if page == self.env.docname]
+        if found: self.document += index(entries=found)
 
 
 def setup(app):
-    app.connect("env-check-consistency", add_names)
+    app.add_transform(AddNames)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
