@@ -20,10 +20,11 @@ SOURCES := $(wildcard nbs/*.ipynb d2c/*.py d2c/datasets/*/* d2c/weights/* d2c/wo
            $(shell find book -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test serve export clean
+.PHONY: help book pdf test serve export clean
 
 help:
 	@echo "make book     build the website: sets up $(VENV), runs the chapters, prints where the site is"
+	@echo "make pdf      print the built site as one PDF (with Chromium)"
 	@echo "make test     test every chapter, the library, the package and the built site"
 	@echo "make serve    show the built site at http://localhost:8000"
 	@echo "make export   write d2c/ from the notebooks, and strip outputs from them"
@@ -76,6 +77,9 @@ $(SITE)/index.html: $(READY) $(SOURCES)
 	@mkdir -p _build && touch _build/.began
 	@$(BIN)/python book/_ext/build.py
 	@touch -r _build/.began $@
+
+pdf: book
+	@$(BIN)/python book/_ext/pdf.py
 
 test: $(READY)
 	@echo "Testing the chapters …"

@@ -12,8 +12,8 @@ from sphinx.transforms import SphinxTransform
 
 NOTATION = "book/notation"
 ACCENTS = {"bar": "\u0304", "hat": "\u0302", "tilde": "\u0303"}
-LETTERS = {"epsilon": "ϵ", "varsigma": "ς"} | {name: lookup(f"GREEK SMALL LETTER {name.upper()}") for name in
-           "alpha beta gamma delta eta theta kappa mu nu xi pi rho sigma tau phi chi psi omega".split()} | {"lambda": "λ", "nabla": "∇"}
+LETTERS = {"varsigma": "ς"} | {name: lookup(f"GREEK SMALL LETTER {name.upper()}") for name in
+           "alpha beta gamma delta epsilon eta theta kappa mu nu xi pi rho sigma tau phi chi psi omega".split()} | {"lambda": "λ", "nabla": "∇"}
 SYMBOL = re.compile(r"^\s*(?:\\(bar|hat|tilde)\s*\{?)?(?:\\mathrm\{(\w+)\}|\\?([A-Za-z]+?)(?![a-z]))\}?(?:_(?:\{?\\?(\w+)))?")
 
 
@@ -26,7 +26,6 @@ def spoken(tex):
     if accent: word, sign = f"{word} {accent}", sign + ACCENTS[accent]
     names = {word, sign, normalize("NFC", sign)}
     if index: names |= {f"{word} {index}", *(f"{s}_{LETTERS.get(index, index)}" for s in (sign, normalize("NFC", sign)))}
-    if letter == "epsilon": names |= {name.replace("ϵ", "ε") for name in names}
     return names
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from d2c.figures import GREY
 
 FONTS = "_static/vendor/fontawesome/webfonts"
+BOOTSTRAP = {"show", "fade", "active", "disabled", "collapsing", "tooltip", "tooltip-inner", "tooltip-arrow"}    # what its script sets on this site's elements
 
 
 class Classes(HTMLParser):
@@ -30,11 +31,12 @@ class Classes(HTMLParser):
 
 
 def words_in_use(site):
-    "Classes of all pages, and every word of every script, any of which may become a class."
+    "Classes of all pages, and every word of the scripts, any of which may become a class."
     pages = Classes()
     for path in site.rglob("*.html"): pages.feed(path.read_text(encoding="utf-8"))
-    scripts = [path.read_text(encoding="utf-8", errors="replace") for pattern in ("*.js", "*.mjs") for path in (site/"_static").rglob(pattern)]
-    return pages.found.union(*(re.findall(r"[\w-]+", script) for script in scripts))
+    scripts = [path.read_text(encoding="utf-8", errors="replace") for pattern in ("*.js", "*.mjs") for path in (site/"_static").rglob(pattern)
+               if path.name != "bootstrap.js"]
+    return pages.found.union(BOOTSTRAP, *(re.findall(r"[\w-]+", script) for script in scripts))
 
 
 def selectors(prelude):

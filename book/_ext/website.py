@@ -57,11 +57,13 @@ def head(title, about, base, page, book):
     return "\n".join(tags)
 
 
-# What axe finds in the HTML of MyST-NB, sphinxcontrib-bibtex and Sphinx: a label that hides a text, a list without items, a definition without a term.
+# What others write: a label that hides a text, a list without items, a definition without a term, ids that come again, spans without a colour of their own.
 MENDS = [(re.compile(r'<summary aria-label="Toggle hidden content">'), "<summary>"),
          (re.compile(r'<div role="list" class="citation-list">'), '<div class="citation-list">'),
          (re.compile(r'<dl>\n((?:<dd><em class="sig-param">.*</dd>\n)+)</dl>'),
-          lambda list: '<div class="sig-params">\n' + list[1].replace("<dd>", "<div>").replace("</dd>", "</div>") + "</div>")]
+          lambda list: '<div class="sig-params">\n' + list[1].replace("<dd>", "<div>").replace("</dd>", "</div>") + "</div>"),
+         (re.compile(r' id="(?:exercise-content|solution-content|proof-content|proof)"'), ""),
+         (re.compile(r'<span class="[pw]">([^<]*)</span>'), r"\1")]
 
 
 def complete(app, pagename, templatename, context, doctree):
@@ -71,6 +73,7 @@ def complete(app, pagename, templatename, context, doctree):
     title = re.sub(r"<[^>]*>", "", context.get("title", ""))
     context["metatags"] = context.get("metatags", "") + head(title, about, base, f"{pagename}.html", app.config.html_title)
     for fault, mended in MENDS: context["body"] = fault.sub(mended, context.get("body", ""))
+    if "sd-tab" not in context["body"]: context["script_files"] = [file for file in context["script_files"] if "design-tabs" not in str(file.filename)]
 
 
 def sitemap(base, pages):
