@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 SITE, OUT = Path("_build/html"), Path("_build/d2c.pdf")
 FOOTER = ('<div style="width: 100%; font: 8pt sans-serif; color: #6b6b6b; text-align: center">'
           '<span class="pageNumber"></span> of <span class="totalPages"></span></div>')
-CHAPTER = "@media print { section.page { break-before: page } ol.contents { break-after: page } }"
+CHAPTER = "@media print { section.page { break-before: page } }"
 
 
 def chromium():
@@ -64,6 +64,7 @@ def gather(site):
         name = "src" if link.name == "script" else "href"
         if link.name == "script" and "mathjax" not in link["src"]: link.decompose()
         else: link[name] = re.sub(r"^\.\./", "", link[name])
+    html.html["data-theme"] = "light"
     style = html.new_tag("style")
     style.string = CHAPTER
     html.head.append(style)
@@ -76,7 +77,9 @@ def gather(site):
         item.append(link)
         contents.append(item)
         body.append(article(path, document, known))
-    body.contents[0].append(contents)
+    heading = html.new_tag("h2")
+    heading.string = "Contents"
+    body.contents[0].extend([heading, contents])
     html.body.clear()
     box = html.new_tag("div", attrs={"class": "bd-content"})
     box.append(body)
