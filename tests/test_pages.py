@@ -123,24 +123,26 @@ def shared(browser):
 
 
 AXE = (files("axe_playwright_python")/"axe.min.js").read_text(encoding="utf-8")
-FAULTS = """only => axe.run(document, {resultTypes: ['violations'], ...only}).then(found => found.violations
+FAULTS = """rules => axe.run(document, {resultTypes: ['violations'], ...rules}).then(found => found.violations
   .filter(v => ['serious', 'critical'].includes(v.impact))
   .map(v => v.id + ', ' + v.nodes.length + ' times: ' + v.nodes.slice(0, 3).map(n => n.html.slice(0, 120) + ' ' + (n.any[0]?.message || '')).join(' | ')))"""
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
+ALIKE = ".highlight pre, .sig-param, mjx-container, math"    # many thousand elements that look the same on every page
+WHOLE = "nbs/saving.html"    # here they are looked at one by one; elsewhere their text alone counts
 
 
 @pytest.mark.parametrize("name", PAGES or [""])
 def test_accessible(name, shared, address):
-    "Nothing serious in light, no colour that is hard to read in the dark."
+    "Nothing serious or critical; no colour that is hard to read, by day or by night."
     tab = shared.new_page()
     try:
         tab.goto(address + name, wait_until="load")
         tab.add_style_tag(content=STILL)
+        if name != WHOLE: tab.evaluate("alike => document.querySelectorAll(alike).forEach(e => { e.textContent = e.textContent })", ALIKE)
         tab.evaluate(AXE)
-        assert not tab.evaluate(FAULTS, {})
-        tab.emulate_media(color_scheme="dark")
-        assert tab.evaluate("document.documentElement.dataset.theme") in ("dark", "auto")
-        assert not tab.evaluate(FAULTS, {"runOnly": ["color-contrast"]})
+        for theme, rules in ("light", {}), ("dark", {"runOnly": ["color-contrast"]}):
+            tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+            assert not tab.evaluate(FAULTS, rules), theme
     finally: tab.close()
 
 

@@ -1,0 +1,93 @@
+"""The repository's front door: citation, changelog and what the one setting for the address brings."""
+import configparser
+import sys
+import xml.etree.ElementTree as ET
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from conftest import ROOT
+
+sys.path.insert(0, str(ROOT/"book"/"_ext"))
+import slim
+import website
+
+REPOSITORY = "https://github.com/Somebody/d2c"
+
+
+def settings():
+    config = configparser.ConfigParser(delimiters=["="])
+    config.read(ROOT/"settings.ini", encoding="utf-8")
+    return config["DEFAULT"]
+
+
+def test_citation_is_in_step():
+    citation, ours = yaml.safe_load((ROOT/"CITATION.cff").read_text(encoding="utf-8")), settings()
+    assert citation.keys() >= {"cff-version", "message", "title", "authors"} and citation["cff-version"] == "1.2.0"
+    assert citation["version"] == ours["version"] and citation["license"] == ours["license"].upper()
+    assert citation["authors"] == [{"name": ours["author"]}]
+
+
+def test_changelog_knows_the_version():
+    assert f"\n## {settings()['version']}, " in (ROOT/"CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def configured(repository, baseurl=""):
+    config = SimpleNamespace(html_theme_options={"repository_url": repository, "launch_buttons": {"thebe": False}}, html_baseurl=baseurl)
+    website.use_address(None, config)
+    return config
+
+
+def test_without_an_address_nothing_points_anywhere():
+    config = configured("")
+    assert config.html_baseurl == "" and not any(config.html_theme_options.get(f"use_{what}_button") for what in ("repository", "edit_page", "issues"))
+    assert config.html_theme_options["launch_buttons"] == {"thebe": False}
+    assert website.head("DDIM", "A <b>", "", "nbs/ddim.html", "Book") == '<meta name="description" content="A &lt;b&gt;" />'
+
+
+def test_an_address_brings_buttons_previews_and_a_sitemap():
+    config = configured(REPOSITORY)
+    assert config.html_baseurl == "https://somebody.github.io/d2c/"
+    assert all(config.html_theme_options[f"use_{what}_button"] for what in ("repository", "edit_page", "issues"))
+    assert config.html_theme_options["launch_buttons"]["colab_url"]
+    head = website.head("DDIM", "About", config.html_baseurl, "nbs/ddim.html", "Book")
+    assert 'property="og:url" content="https://somebody.github.io/d2c/nbs/ddim.html"' in head and "/d2c/_static/card.png" in head
+    places = [place.text for place in ET.fromstring(website.sitemap(config.html_baseurl, {"nbs/ddim", "book/index"}).encode()).iter() if place.tag.endswith("loc")]
+    assert places == ["https://somebody.github.io/d2c/book/index.html", "https://somebody.github.io/d2c/nbs/ddim.html"]
+
+
+@pytest.mark.parametrize("repository, baseurl, site", [
+    ("https://github.com/a/b.git", "", "https://a.github.io/b/"), ("https://github.com/a/a.github.io", "", "https://a.github.io/"),
+    ("https://example.org/a/b", "https://book.example.org", "https://book.example.org/"), ("", "", "")])
+def test_where_a_site_lives(repository, baseurl, site):
+    assert website.home(repository, baseurl) == site
+
+
+def test_an_address_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="is not https://github.com/OWNER/NAME"): website.home("github.com/a/b")
+
+
+def test_stylesheets_keep_what_is_used():
+    css = ".a{color:red}.b,.a>.c{x:y}.b{z:w}@media print{.b{p:q}.a{p:q}}a:not(.b){s:t}@font-face{src:url(x)}"
+    assert slim.slim_css(css, {"a", "c"}).split("\n") == [".a{color:red}", ".a>.c{x:y}", "@media print{.a{p:q}}", "a:not(.b){s:t}", "@font-face{src:url(x)}"]
+
+
+def test_paths_keep_their_points():
+    assert slim.slim_path("M 1 2 \nL 1.5 2.25 \nL 3 4 \nz\nL 1 3 \nQ 1 2 3 4 \nL 3.504 4 \n") == "M1 2l.5 .25 1.5 1.75zl0 1Q1 2 3 4l.5 0"
+
+
+@pytest.mark.parametrize("repository", ["", REPOSITORY])
+def test_a_small_site_with_and_without_an_address(repository, tmp_path):
+    from sphinx.application import Sphinx
+    (tmp_path/"index.rst").write_text("Noise\n=====\n\nThe first paragraph of this page says in a few words what it is about.\n", encoding="utf-8")
+    (tmp_path/"conf.py").write_text("", encoding="utf-8")
+    options = {"repository_url": repository, "repository_branch": "main", "path_to_docs": "", "launch_buttons": {"thebe": False}}
+    Sphinx(tmp_path, tmp_path, tmp_path/"out", tmp_path/"trees", "html", status=None, confoverrides={
+        "extensions": ["sphinx_book_theme", "website"], "html_theme": "sphinx_book_theme", "html_theme_options": options, "project": "d2c"}).build()
+    page = (tmp_path/"out"/"index.html").read_text(encoding="utf-8")
+    assert 'name="description" content="The first paragraph' in page
+    expected = {f"{REPOSITORY}/edit/main/index.rst", f"{REPOSITORY}/issues/new", 'rel="canonical" href="https://somebody.github.io/d2c/index.html"', 'property="og:title" content="Noise"'}
+    assert {part for part in expected if part in page} == (expected if repository else set())
+    assert (tmp_path/"out"/"sitemap.xml").is_file() == bool(repository)
+    assert repository or not [word for word in ("github.", "colab.", "og:", "canonical") if word in page]
