@@ -60,10 +60,11 @@ def gather(site):
     first, known = found[0], {path for path, _ in found}
     html = read(first[0])
     title = html.select_one("article h1").get_text().rstrip("#")
-    for link in html.head.select("link[href], script[src]"):
-        name = "src" if link.name == "script" else "href"
-        if link.name == "script" and "mathjax" not in link["src"]: link.decompose()
-        else: link[name] = re.sub(r"^\.\./", "", link[name])
+    for script in html.head.select("script"):
+        if "mathjax" not in str(script).lower(): script.decompose()
+    for link in html.head.select("[href], [src]"):
+        for name in ("href", "src"):
+            if name in link.attrs: link[name] = re.sub(r"^\.\./", "", link[name])
     html.html["data-theme"] = "light"
     style = html.new_tag("style")
     style.string = CHAPTER
