@@ -95,7 +95,7 @@ const panel = (canvas, caption) => element("div", { className: "live-panel" }, c
 /** Shows frames as they come, at a pace for the eye; the slider goes to any of them. */
 function player(show, onend) {
   const slider = element("input", { type: "range", min: 0, max: 0, value: 0 }), output = element("output");
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
   let frames = [], playing = false, whole = false, pace = 0, due = 0;
   const go = k => {
     slider.value = k;
@@ -106,12 +106,12 @@ function player(show, onend) {
   const tick = now => {
     if (!playing) return;
     const k = +slider.value;
-    if (whole && (still || k >= frames.length - 1)) {
+    if (whole && (still.matches || k >= frames.length - 1)) {
       playing = false;
       go(frames.length - 1);
       return onend();
     }
-    if (!still && now >= due && k < frames.length - 1) {
+    if (!still.matches && now >= due && k < frames.length - 1) {
       go(k + 1);
       due = now + pace;
     }
@@ -257,6 +257,7 @@ export async function start(figure) {
   }));
 
   const captions = [...figure.querySelectorAll(".live-panel")].map(shown => shown.lastElementChild.innerHTML);
+  if (does.pad) captions[0] += ", draw here";
   const canvases = [...(does.pad ? [drawing.canvas] : []), screens.xt, screens.x0];
   const panels = element("div", { className: figure.querySelector(".live-film").className.replace("live-film", "").replace("live-seen", "") },
     ...canvases.map((canvas, k) => panel(canvas, captions[k])));

@@ -8,7 +8,7 @@
   if (location.protocol === "file:") return say("This film was recorded. Browsers run no network in a page opened from the file system; served by a web server, such as that of “make serve”, this figure draws digits live.");
   if (!window.WebAssembly || !window.Worker || !window.DecompressionStream) return say("This film was recorded. This browser lacks WebAssembly, workers or DecompressionStream, without which the network cannot run in the page.");
   button.hidden = false;
-  say("This film was recorded.");
+  say("This film was recorded. The button loads the network, and what runs it: 5 MB.");
   button.onclick = () => {
     button.disabled = true;
     figure.dataset.state = "loading";
