@@ -371,7 +371,7 @@ def test_figure_shows_what_the_worker_draws(tab, address, page):
     assert (xt - grid).abs().max() < .01 and (x0 - grid).abs().max() < .01
     slider = live.locator(".live-time input")
     slider.press("Home")
-    assert live.locator(".live-time output").inner_text() == "t = 1000"
+    assert live.locator(".live-time .live-value").inner_text() == "t = 1000"
     noise, _ = shown(live)
     assert (noise - noises(page, options["seed"], 10, 0)[0].reshape(2, 5, 28, 28).transpose(1, 2).reshape(56, 140).clamp(-1, 1)).abs().max() < .01
 
@@ -494,6 +494,21 @@ def test_what_is_missing_is_said(tab, address, missing):
     tab.wait_for_function("figure => figure.dataset.state === 'error'", arg=live.element_handle())
     assert "could not be run here" in sentence(live) and live.locator(".live-start").is_enabled()
     assert live.locator(".live-screen").first.is_visible(), "the film has gone"
+
+
+def test_an_error_on_the_way_is_said_and_forgotten(tab, address):
+    live = click(tab, address, "book/index.html")
+    tab.evaluate("""() => {
+      window.post = Worker.prototype.postMessage;
+      Worker.prototype.postMessage = function(task) { post.call(this, task.task === 'sample' ? {...task, task: 'sing'} : task); };
+    }""")
+    button = live.locator(".live-buttons button").first
+    button.click()
+    finished(tab, live, "stopped")
+    assert "could not be run here" in live.locator("[role=status]").inner_text()
+    tab.evaluate("() => { Worker.prototype.postMessage = post; }")
+    button.click()
+    finished(tab, live)
 
 
 def test_motion_only_where_it_is_wanted(tab, address):

@@ -14,7 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
 LIVE = Path(__file__).resolve().parent.parent/"live"
-SERVED = ("*.mjs", "*.onnx", "*.json", "*.bin", "*.webp", "ort/*")
+SERVED = ("*.mjs", "*.onnx", "*.json", "*.bin", "*.webp", "README.md", "ort/*")
 XT, X0, GUESS = "<var>x<sub>t</sub></var>", "<var>x</var><sub>0</sub>", "<var>x̂</var><sub>0</sub>"
 
 # mode -> its panels, what its film shows, the film's pictures across and down, and the controls it can have

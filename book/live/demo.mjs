@@ -24,18 +24,25 @@ function connect() {
     if (!resolve) return;
     if (data.kind === "frame") return onframe(data);
     waiting.delete(data.id);
-    data.kind === "error" ? reject(new Error(data.text)) : resolve(data);
+    if (data.kind !== "error") return resolve(data);
+    reject(new Error(data.text));
+    end(data.text);                                     // the next call begins afresh
   };
-  worker.onerror = event => {
-    for (const { reject } of waiting.values()) reject(new Error(event.message || "its worker did not start"));
+  const end = text => {
+    worker.terminate();
+    engine = null;
+    for (const { reject } of waiting.values()) reject(new Error(text));
     waiting.clear();
   };
+  worker.onerror = event => end(event.message || "its worker did not start");
   const call = (task, onframe) => new Promise((resolve, reject) => {
     waiting.set(++count, { onframe, resolve, reject });
     worker.postMessage({ id: count, ...task });
   });
   return { call, stop: () => worker.postMessage({ task: "stop" }), ready: call({ task: "load" }) };
 }
+
+const running = () => engine ??= connect();
 
 
 // ---- controls ------------------------------------------------------------------------------------
@@ -54,13 +61,16 @@ const CONTROLS = {
   seed: { label: "seed", type: "number", min: 0, max: 4294967295, step: 1 },
 };
 
+/** What a slider says of itself to a screen reader, for the eye. */
+const valueShown = () => element("span", { className: "live-value", "aria-hidden": "true" });
+
 /** One labelled control; its value is in input.value, and a range shows it. */
 function control(name, value, onchange) {
   const { label, choices, ...properties } = CONTROLS[name];
   const input = choices
     ? element("select", {}, ...choices.map(([value, text]) => element("option", { value, textContent: text })))
     : element("input", properties);
-  const output = element("output");
+  const output = valueShown();
   const show = () => { output.textContent = input.value; };
   Object.assign(input, { name, value, oninput: show, onchange });
   show();
@@ -94,7 +104,7 @@ const panel = (canvas, caption) => element("div", { className: "live-panel" }, c
 
 /** Shows frames as they come, at a pace for the eye; the slider goes to any of them. */
 function player(show, onend) {
-  const slider = element("input", { type: "range", min: 0, max: 0, value: 0 }), output = element("output");
+  const slider = element("input", { type: "range", min: 0, max: 0, value: 0 }), output = valueShown();
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   let frames = [], playing = false, whole = false, pace = 0, due = 0;
   const go = k => {
@@ -170,7 +180,7 @@ const MODES = {
 export async function start(figure) {
   const { mode, controls, values } = JSON.parse(figure.dataset.options), does = MODES[mode];
   const status = figure.querySelector("[role=status]");
-  const { digits } = await (engine ??= connect()).ready.catch(error => { engine = null; throw error; });
+  const { digits } = await running().ready;
   const digit = k => digits.subarray(k * SIDE ** 2, (k + 1) * SIDE ** 2);
   const state = (name, text) => {
     figure.dataset.state = name;
@@ -228,7 +238,8 @@ export async function start(figure) {
     state("running", "");
     film.start(does.frames(v));
     try {
-      const result = await engine.call({ task: mode, ...v, ...does.task(v, x0) }, frame => { if (mine === turn) film.add(frame); });
+      await running().ready;
+      const result = await running().call({ task: mode, ...v, ...does.task(v, x0) }, frame => { if (mine === turn) film.add(frame); });
       if (mine !== turn) return;
       if (result.kind === "stopped") return stop();
       finished = does.result(v, result, x0);
@@ -246,7 +257,7 @@ export async function start(figure) {
   const button = (textContent, onclick) => element("button", { type: "button", textContent, onclick });
   const play = button(does.go, () => {
     if (figure.dataset.state !== "running") return run();
-    engine.stop();
+    engine?.stop();
     stop();
   });
   const buttons = [play];
