@@ -51,16 +51,14 @@ def test_export_makes_the_network():
     from d2c.unet import UNet
     from d2c.saving import Loaded
     torch.manual_seed(0)
-    for classes in (None, 4):
+    for classes, half, near in ((None, False, 1e-4), (4, True, 3e-2)):
         net = UNet(1, 8, 8, (1, 2), attention=(), stem=2, groups=4, num_classes=classes).eval()
         for p in net.parameters(): torch.nn.init.normal_(p, std=.2)
-        xt, t, y = torch.randn(3, 1, 8, 8), torch.tensor([1, 500, 1000]), torch.tensor([0, 2, 4])
-        inputs = dict(xt=xt, t=t, **({"y": y} if classes else {}))
+        inputs = dict(xt=torch.randn(3, 1, 8, 8), t=torch.tensor([1, 500, 1000]), **({"y": torch.tensor([0, 2, 4])} if classes else {}))
         with torch.no_grad(): wanted = net(*inputs.values())
-        for half, near in ((False, 1e-4), (True, 3e-2)):
-            run = ReferenceEvaluator(onnx.load_from_string(export.to_onnx(Loaded(net, None, "eps"), half)))
-            out, = run.run(None, {name: v.numpy() for name, v in inputs.items()})
-            assert (torch.from_numpy(out) - wanted).abs().max() < near*wanted.abs().max()
+        run = ReferenceEvaluator(onnx.load_from_string(export.to_onnx(Loaded(net, None, "eps"), half)))
+        out, = run.run(None, {name: v.numpy() for name, v in inputs.items()})
+        assert (torch.from_numpy(out) - wanted).abs().max() < near*wanted.abs().max()
 
 
 # ---- the formulas -------------------------------------------------------------------------------
@@ -281,11 +279,16 @@ def figure(tab, kind="sample"):
     return tab.locator(f"figure.live:has(.live-{kind})").first
 
 
-def click(tab, address, page, kind="sample"):
-    "Make a figure live, its film without a pace; the figure."
+def click(tab, address, page, kind="sample", **values):
+    "Make a figure live, with other values than its page gives it; no pace of the film, no mathematics. The figure."
     tab.emulate_media(reduced_motion="reduce")
+    tab.context.route("**/mathjax/**", lambda route: route.fulfill(body="", content_type="text/javascript"))
     tab.goto(address + page)
     live = figure(tab, kind)
+    live.evaluate("""(figure, values) => {
+      const options = JSON.parse(figure.dataset.options);
+      figure.dataset.options = JSON.stringify({...options, values: {...options.values, ...values}});
+    }""", values)
     live.locator(".live-start").click()
     finished(tab, live)
     return live
@@ -339,8 +342,7 @@ def test_ready_in_five_seconds(tab, address):
 
 def test_page_stays_responsive(tab, address):
     "The longest gap between two frames, from the press of the button until the last picture has come and the film goes on."
-    live = click(tab, address, "nbs/guidance_digits.html")
-    live.get_by_label("steps").evaluate("input => { input.value = 8; }")
+    live = click(tab, address, "nbs/guidance_digits.html", steps=8)
     tab.emulate_media(reduced_motion="no-preference")
 
     def measure():
@@ -396,7 +398,7 @@ def test_keyboard_alone(tab, address):
 
 
 def test_stop(tab, address):
-    live = click(tab, address, "nbs/ddpm.html")
+    live = click(tab, address, "nbs/ddpm.html", count=1, steps=5)
     play = live.locator(".live-buttons button").first
     live.get_by_label("steps").evaluate("input => { input.value = 100; }")
     play.click()
@@ -421,13 +423,12 @@ def draw(tab, canvas, strokes):
 
 def test_a_drawn_digit_comes_back(tab, address):
     "A seven drawn off the middle is centred, noised and recognised when it is back."
-    live = click(tab, address, "nbs/ddpm.html", "noise")
-    live.get_by_label("noised to t").evaluate("input => { input.value = 400; }")
+    live = click(tab, address, "nbs/ddpm.html", "noise", t=400, steps=10)
     live.get_by_role("button", name="Clear the pad").click()
     live.locator(".live-buttons button").first.click()
     assert "Draw a digit" in live.locator("[role=status]").inner_text()
     draw(tab, live.locator("canvas").first, [[(10, 10), (60, 10), (30, 75)]])
-    tab.wait_for_function("figure => figure.dataset.state === 'running'", arg=live.element_handle())
+    tab.wait_for_function("figure => figure.dataset.state === 'running'", arg=live.element_handle(), timeout=20_000)
     finished(tab, live)
     assert live.locator("select[name=digit]").input_value() == "drawn"
     judge = pretrained.load("mnist-classifier").model
@@ -497,7 +498,7 @@ def test_what_is_missing_is_said(tab, address, missing):
 
 
 def test_an_error_on_the_way_is_said_and_forgotten(tab, address):
-    live = click(tab, address, "book/index.html")
+    live = click(tab, address, "book/index.html", count=1, steps=2)
     tab.evaluate("""() => {
       window.post = Worker.prototype.postMessage;
       Worker.prototype.postMessage = function(task) { post.call(this, task.task === 'sample' ? {...task, task: 'sing'} : task); };
