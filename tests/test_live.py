@@ -1,8 +1,10 @@
 """The figures that sample in the page: their formulas and pictures are d2c's, and they behave."""
 import gzip
 import hashlib
+import io
 import json
 import re
+from html import unescape
 
 import pytest
 import torch
@@ -59,6 +61,42 @@ def test_export_makes_the_network():
         run = ReferenceEvaluator(onnx.load_from_string(export.to_onnx(Loaded(net, None, "eps"), half)))
         out, = run.run(None, {name: v.numpy() for name, v in inputs.items()})
         assert (torch.from_numpy(out) - wanted).abs().max() < near*wanted.abs().max()
+
+
+@pytest.fixture
+def built(tmp_path, monkeypatch):
+    "Builds a page with a text and another without; what Sphinx said, and where the pages are."
+    from sphinx.application import Sphinx
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    def build(text):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        tmp_path.joinpath("index.rst").write_text("Top\n===\n\n.. toctree::\n\n   a/page\n")
+        tmp_path.joinpath("a", "page.rst").write_text(f"Page\n====\n\n{text}\n")
+        said, out = io.StringIO(), tmp_path / "out"
+        Sphinx(tmp_path, None, out, tmp_path / "doctrees", "html", {"extensions": ["live"]}, status=None, warning=said, freshenv=True).build()
+        return said.getvalue(), out
+    return build
+
+
+def test_directive(built):
+    said, out = built(".. live-demo:: noise\n   :controls: t steps\n   :t: 300\n   :eta: 0.5")
+    assert not said
+    html = (out / "a" / "page.html").read_text(encoding="utf-8")
+    options = json.loads(unescape(re.search(r'data-options="([^"]*)"', html)[1]))
+    assert options["mode"] == "noise" and options["controls"] == ["t", "steps"] and (options["values"]["t"], options["values"]["eta"]) == (300, .5)
+    assert "url(../live/noise.webp)" in html and "live.css" in html and "live.css" not in (out / "index.html").read_text(encoding="utf-8")
+    for name in ("demo.mjs", "worker.mjs", "sampler.mjs", "pad.mjs", "mnist-cond.onnx", "noise.webp", "ort/ort-wasm-simd-threaded.wasm.gz", "ort/LICENSE"):
+        assert (out / "live" / name).read_bytes() == (LIVE / name).read_bytes()
+
+
+@pytest.mark.parametrize("text, reason", [
+    (".. live-demo:: dream", "one of sample, noise, encode, not “dream”"),
+    (".. live-demo:: encode\n   :controls: steps seed", "has no control “seed”"),
+    (".. live-demo:: sample\n   :eta: 2", "it must lie in 0 … 1"),
+    (".. live-demo:: sample\n   :class: 10", "class")])
+def test_directive_says_what_is_wrong(built, text, reason):
+    said, _ = built(text)
+    assert reason in said and "page.rst:4" in said
 
 
 # ---- the formulas -------------------------------------------------------------------------------
@@ -167,8 +205,8 @@ def test_samplers(page, net, kind, predicts, eta, scale):
 
 
 def test_noise_is_standard_normal(page):
-    "Moments of a hundred thousand numbers; streams and seeds that have nothing to do with each other."
-    draw = "([seed, stream]) => Array.from(S.normal(100000, [S.generator(seed, stream)]))"
+    "Moments of forty thousand numbers; streams and seeds that have nothing to do with each other."
+    draw = "([seed, stream]) => Array.from(S.normal(40000, [S.generator(seed, stream)]))"
     a, again, b, c = (torch.tensor(page.evaluate(draw, pair)).double() for pair in ([1, 0], [1, 0], [1, 1], [2, 0]))
     assert (a == again).all()
     n = len(a)
@@ -279,9 +317,8 @@ def figure(tab, kind="sample"):
     return tab.locator(f"figure.live:has(.live-{kind})").first
 
 
-def click(tab, address, page, kind="sample", **values):
-    "Make a figure live, with other values than its page gives it; no pace of the film, no mathematics. The figure."
-    tab.emulate_media(reduced_motion="reduce")
+def opened(tab, address, page, kind="sample", **values):
+    "A figure before the click, with other values than its page gives it; mathematics is left out."
     tab.context.route("**/mathjax/**", lambda route: route.fulfill(body="", content_type="text/javascript"))
     tab.goto(address + page)
     live = figure(tab, kind)
@@ -289,6 +326,13 @@ def click(tab, address, page, kind="sample", **values):
       const options = JSON.parse(figure.dataset.options);
       figure.dataset.options = JSON.stringify({...options, values: {...options.values, ...values}});
     }""", values)
+    return live
+
+
+def click(tab, *place, **values):
+    "A live figure that has drawn once; its film has no pace."
+    tab.emulate_media(reduced_motion="reduce")
+    live = opened(tab, *place, **values)
     live.locator(".live-start").click()
     finished(tab, live)
     return live
@@ -364,8 +408,8 @@ def test_page_stays_responsive(tab, address):
 
 
 def test_figure_shows_what_the_worker_draws(tab, address, page):
-    "Defaults of the landing page: the last frame is the worker's picture, and the slider goes back to noise."
-    live = click(tab, address, "book/index.html")
+    "The last frame is the worker's picture, and the slider goes back to noise."
+    live = click(tab, address, "book/index.html", steps=5)
     options = json.loads(live.get_attribute("data-options"))["values"]
     drawn = page.evaluate(BRIEF, dict(task="sample", y=list(range(10)), **{k: options[k] for k in ("steps", "eta", "scale", "seed")}))["x"]
     grid = torch.tensor(drawn).reshape(2, 5, 28, 28).transpose(1, 2).reshape(56, 140)
@@ -379,8 +423,7 @@ def test_figure_shows_what_the_worker_draws(tab, address, page):
 
 
 def test_keyboard_alone(tab, address):
-    tab.goto(address + "nbs/ddim.html")
-    live = figure(tab)
+    live = opened(tab, address, "nbs/ddim.html", count=1, steps=5)
     start = live.locator(".live-start")
     start.focus()
     tab.keyboard.press("Enter")
@@ -444,7 +487,7 @@ def test_a_drawn_digit_comes_back(tab, address):
 
 
 def test_round_trip_in_the_figure(tab, address):
-    live = click(tab, address, "nbs/ddim.html", "encode")
+    live = click(tab, address, "nbs/ddim.html", "encode", steps=10)
     error = float(re.search(r"off by ([\d.]+)", live.locator("[role=status]").inner_text())[1])
     pad, xt, _ = shown(live)
     digit = pad.reshape(28, 10, 28, 10).mean((1, 3))

@@ -106,45 +106,51 @@ const panel = (canvas, caption) => element("div", { className: "live-panel" }, c
 function player(show, onend) {
   const slider = element("input", { type: "range", min: 0, max: 0, value: 0 }), output = valueShown();
   const still = matchMedia("(prefers-reduced-motion: reduce)");
-  let frames = [], playing = false, whole = false, pace = 0, due = 0;
+  let frames = [], whole = false, showing = 0, playing = null;      // playing: the number of the showing that goes on by itself
   const go = k => {
     slider.value = k;
     output.textContent = `t = ${frames[k].t}`;
     slider.setAttribute("aria-valuetext", output.textContent);
     show(frames[k]);
   };
-  const tick = now => {
-    if (!playing) return;
-    const k = +slider.value;
-    if (whole && (still.matches || k >= frames.length - 1)) {
-      playing = false;
-      go(frames.length - 1);
-      return onend();
-    }
-    if (!still.matches && now >= due && k < frames.length - 1) {
-      go(k + 1);
-      due = now + pace;
-    }
-    requestAnimationFrame(tick);
-  };
+  const stop = () => { playing = null; };
+  function play(pace) {
+    const mine = playing = ++showing;
+    let due = 0;
+    requestAnimationFrame(function tick(now) {
+      if (playing !== mine) return;
+      const k = +slider.value, last = frames.length - 1;
+      if (whole && (still.matches || k >= last)) {
+        go(last);
+        stop();
+        return onend();
+      }
+      if (!still.matches && now >= due && k < last) {
+        go(k + 1);
+        due = now + pace;
+      }
+      requestAnimationFrame(tick);
+    });
+  }
   slider.oninput = () => {
     if (frames.length) go(+slider.value);
-    if (playing && whole) onend();
-    playing = playing && !whole;
+    if (!whole || !playing) return;
+    stop();
+    onend();
   };
   return {
     row: element("label", { className: "live-time" }, element("span", { textContent: "film" }), slider, output),
     start(expected) {
       Object.assign(slider, { max: 0, value: 0 });
-      frames = [], whole = false, playing = true, due = 0, pace = Math.min(Math.max(3000 / expected, 30), 250);
-      requestAnimationFrame(tick);
+      frames = [], whole = false;
+      play(Math.min(Math.max(3000 / expected, 30), 250));
     },
     add(frame) {
       slider.max = frames.push(frame) - 1;
       if (frames.length === 1) go(0);
     },
     end() { whole = true; },
-    stop() { playing = false; },
+    stop,
   };
 }
 
