@@ -76,9 +76,10 @@ class LiveDemo(SphinxDirective):
 def screens(mode, folder):
     "The panels of a recorded film: one file, a frame a column, a panel a row."
     panels, _, (across, down), _ = MODES[mode]
+    frames = json.loads((LIVE/"mnist-cond.json").read_text(encoding="utf-8"))["frames"][mode]
     for row, caption in enumerate(panels):
         style = (f"background-image: url({folder}{mode}.webp); aspect-ratio: {across}/{down}; "
-                 f"--row: {row/(len(panels) - 1):.0%}; --rows: {len(panels)}; --frames: {FRAMES[mode]}")
+                 f"--row: {row/(len(panels) - 1):.0%}; --rows: {len(panels)}; --frames: {frames}")
         yield f'<div class="live-panel"><div class="live-screen" data-columns="{across}" style="{style}"></div><div>{caption}</div></div>'
 
 
@@ -95,16 +96,17 @@ def figure(mode, controls, values, folder):
 """
 
 
-FRAMES = json.loads((LIVE/"mnist-cond.json").read_text(encoding="utf-8"))["frames"]
+def is_live(app, docname):
+    return app.env.metadata[docname].get("live", False)
 
 
 def add_style(app, pagename, templatename, context, doctree):
-    if app.env.metadata.get(pagename, {}).get("live"): app.add_css_file("live.css")
+    if pagename in app.env.found_docs and is_live(app, pagename): app.add_css_file("live.css")
 
 
 def copy_files(app, exception):
     "Put what the figures load beside the pages. Not under _static: Jupyter Book adds any script there to every page."
-    if exception or app.builder.format != "html": return
+    if exception or app.builder.format != "html" or not any(is_live(app, name) for name in app.env.found_docs): return
     for file in (file for pattern in SERVED for file in LIVE.glob(pattern)):
         target = Path(app.outdir)/"live"/file.relative_to(LIVE)
         target.parent.mkdir(parents=True, exist_ok=True)
