@@ -134,7 +134,7 @@ CHAPTERS = {
 @pytest.fixture(scope="module")
 def small_book(tmp_path_factory):
     folder = tmp_path_factory.mktemp("book")
-    ignore = shutil.ignore_patterns("__pycache__", "mathjax")
+    ignore = shutil.ignore_patterns("__pycache__")
     for name in ("_ext", "_static"):
         shutil.copytree(ROOT / "book" / name, folder / "book" / name, ignore=ignore)
     (folder / "book" / "references.bib").write_text("")

@@ -11,23 +11,19 @@ PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 
-TYPESET = """async () => {
-  if (!document.querySelector('.math')) return;
-  for (let i = 0; i < 200 && !window.MathJax?.startup?.promise; i++) await new Promise(r => setTimeout(r, 100));
-  await MathJax.startup.promise;
-}"""
-RAW_MATH = "() => [...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container')).map(e => e.textContent.slice(0, 80))"
-TEX_ERRORS = "() => [...document.querySelectorAll('[data-mml-node=merror]')].map(e => e.closest('.math')?.textContent.slice(0, 80))"
+UNSET = "() => [...document.querySelectorAll('.math')].filter(e => !e.querySelector('math')?.getBoundingClientRect().width).map(e => e.textContent.slice(0, 80))"
+TEX_ERRORS = "() => [...document.querySelectorAll('merror, .temml-error')].map(e => e.textContent.slice(0, 80))"
+FONT = "async () => { await document.fonts.ready; return !document.querySelector('math') || document.fonts.check('16px \"d2c Mathematics\"', 'α'); }"
 BROKEN_IMAGES = "() => [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
 PROSE = """() => {
   const copy = (document.querySelector('article') || document.body).cloneNode(true);
-  copy.querySelectorAll('pre, code, script, style, mjx-container').forEach(e => e.remove());
+  copy.querySelectorAll('pre, code, script, style, math').forEach(e => e.remove());
   return copy.textContent;
 }"""
 OFF_SCREEN = """() => {
   const scrolls = e => e && e.tagName != 'ARTICLE' && (['auto', 'scroll'].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
   const name = e => e.tagName + '.' + (e.getAttribute('class') || '') + ' ' + e.textContent.trim().slice(0, 60);
-  const wide = [...document.querySelectorAll('article *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('mjx-assistive-mml') && !scrolls(e));
+  const wide = [...document.querySelectorAll('article *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !scrolls(e));
   const page = document.documentElement.scrollWidth;
   return wide.map(name).slice(0, 5).concat(page > innerWidth ? ['the page is ' + page + ' wide'] : []);
 }"""
@@ -41,12 +37,12 @@ def test_front_page_leads_to_the_book(tab, address):
 @pytest.mark.parametrize("name", PAGES or [""])
 def test_page(name, tab, address):
     tab.goto(address + name)
-    tab.evaluate(TYPESET)
     tab.wait_for_timeout(500)       # for late requests; "networkidle" now and then never comes
     assert not tab.foreign, f"asks other hosts: {tab.foreign}"
     assert not tab.errors
-    assert not tab.evaluate(RAW_MATH), "mathematics is not typeset"
-    assert not tab.evaluate(TEX_ERRORS), "MathJax does not understand"
+    assert not tab.evaluate(UNSET), "mathematics is not set"
+    assert not tab.evaluate(TEX_ERRORS), "mathematics that is not understood"
+    assert tab.evaluate(FONT), "the font of the mathematics does not load"
     assert not tab.evaluate(BROKEN_IMAGES), "images do not load"
     assert not re.findall(r"\$\$.*|\\\(.*|\\\[.*|\\begin\{.*|```.*|:::.*|\{(?:eq|numref|cite\S*|ref)\}.*", tab.evaluate(PROSE)), "raw markup shows"
     shown = tab.evaluate("() => document.body.textContent")

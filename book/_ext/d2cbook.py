@@ -419,7 +419,6 @@ class AddLinks(SphinxPostTransform):
             if line := self.link_line(node.get("label")):
                 node.parent.insert(node.parent.index(node) + 1, line)
         for node in list(self.document.findall(eq_index)):
-            self.env.get_domain("math").data["has_equations"][self.here] = True  # so that the page loads MathJax
             node.replace_self(self.equation_lists())
 
     def link(self, docname, target, *content):

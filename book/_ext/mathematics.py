@@ -1,0 +1,172 @@
+"""Mathematics set when the book is built: every formula becomes MathML, which browsers lay out themselves.
+
+TeX is translated by Temml (see temml/README.md), which runs in V8; no page loads a script for its formulas.
+"""
+import atexit
+import functools
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from docutils import nodes
+from py_mini_racer import MiniRacer
+from sphinx.errors import SphinxError
+from sphinx.util.math import get_node_equation_number
+
+TEMML = Path(__file__).parent / "temml"
+TRANSLATE = """
+function translate(tex, display) {
+  try { return [temml.renderToString(tex, {displayMode: display, throwOnError: true}), ""]; }
+  catch (error) { return ["", error.message]; }
+}"""
+
+
+class BadFormula(ValueError):
+    pass
+
+
+@functools.cache
+def engine():
+    context = MiniRacer()
+    atexit.register(context.close)      # without it Python may wait for V8 for ever
+    context.eval((TEMML / "temml.min.js").read_text(encoding="utf-8") + TRANSLATE)
+    return context
+
+
+@functools.cache
+def characters():
+    "What the font can draw, and signs that are not drawn at all."
+    return set((TEMML / "characters.txt").read_text(encoding="utf-8")) | set("\u2061\u2062\u2063")
+
+
+@functools.cache
+def mathml(tex, display=False):
+    "The MathML of a formula as text."
+    text, error = engine().call("translate", tex, display)
+    if error:
+        raise BadFormula(error.replace("\u0332", "").replace("ParseError:", "").strip().rstrip(":"))
+    text = text.replace("\u203e", "\u00af").replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")   # the font's bar is the macron
+    tree = ET.fromstring(text)
+    if missing := set("".join(tree.itertext())) - characters():
+        raise BadFormula(f"the font has no {' '.join(sorted(missing))}; add it to CHARACTERS in book/_ext/mathfont.py and make the font again")
+    space(tree)
+    if not display and len(text_of(tree)) > LONG:
+        split(tree)
+    return ET.tostring(tree, encoding="unicode")
+
+
+def text_of(element):
+    return "".join(element.itertext())
+
+
+# ---- what TeX does and Temml or the browsers leave undone ------------------------------------------
+
+SCRIPTS = {"msub", "msup", "msubsup", "munder", "mover", "munderover"}
+OPENING, CLOSING, RELATIONS = set("([{⌊⌈⟨"), set(")]}⌋⌉⟩"), set("=<>≤≥≠≈∼∝∈→←↦,;:")
+BIG = {"1.2em": "big1", "1.8em": "big2", "2.4em": "big3"}
+LONG = 24      # characters; a longer formula may not fit a phone
+
+
+def space(element, script=False):
+    "Brackets without space around them, dots with a thin one, and operators in indices with none."
+    children = list(element)
+    for i, child in enumerate(children):
+        sign = child.text or ""
+        if child.get("minsize") in BIG:
+            fix_size(child, sign)
+        elif child.tag == "mo" and not child.get("form"):
+            if sign in ("−", "+", "±") and (i == 0 or opens(children[i - 1])):
+                child.set("form", "prefix")
+            elif script or child.get("fence"):
+                child.set("lspace", "0"), child.set("rspace", "0")
+            elif sign in "…⋯" and sign:
+                before, after = (0 <= j < len(children) and children[j].tag != "mo" for j in (i - 1, i + 1))
+                child.set("lspace", ".17em" if before else "0"), child.set("rspace", ".17em" if after else "0")
+        if (child.tag, len(child) and child[0].tag) == ("mrow", "mi") and i and children[i - 1].text == "∇":
+            child.insert(0, ET.Element("mspace", width=".17em"))      # ∇ log
+        space(child, script or element.tag in SCRIPTS and i > 0)
+
+
+def opens(before):
+    "Whether a minus after this element is a sign and not a difference."
+    return before.tag == "mo" and not (before.text or "") in CLOSING | set("‖|!′")
+
+
+def fix_size(bracket, sign):
+    r"The font's own bracket for \big, \Big and \bigg, which needs no stretching."
+    between = ".28em" if bracket.get("fence") == "false" and sign in "|‖" else "0"
+    bracket.attrib = {"stretchy": "false", "lspace": between, "rspace": between, "class": BIG[bracket.get("minsize")]}
+
+
+def split(tree):
+    "Let a long formula break after its relations: each line of `math` is a row."
+    whole = tree[0] if len(tree) == 1 and tree[0].tag == "mrow" else tree
+    rows, depth = [[]], 0
+    for child in list(whole):
+        rows[-1].append(child)
+        sign = child.text if child.tag == "mo" else ""
+        depth += (sign in OPENING) - (sign in CLOSING) if sign else 0
+        if sign and sign in RELATIONS and depth == 0:
+            rows.append([])
+    tree[:] = []
+    for row in filter(None, rows):
+        ET.SubElement(tree, "mrow").extend(row)
+    tree.set("class", "long")
+
+
+def check_formulas(app, doctree):
+    "Note every formula that cannot be set, with its place."
+    for node in doctree.findall(lambda n: isinstance(n, (nodes.math, nodes.math_block))):
+        try:
+            mathml(node.astext(), isinstance(node, nodes.math_block))
+        except BadFormula as error:
+            app.bad_formulas.append(f"{place(app, node)}: ${node.astext().strip()}$ is not understood: {error}")
+
+
+def place(app, node):
+    return app.env.doc2path(app.env.docname, False)
+
+
+def report(app, env):
+    if app.bad_formulas:
+        raise SphinxError(f"{len(app.bad_formulas)} formula{'s' * (len(app.bad_formulas) > 1)} cannot be set:\n"
+                          + "\n".join(f"  {line}" for line in app.bad_formulas))
+
+
+# ---- writing pages -------------------------------------------------------------------------------
+
+JOIN = "\u2060"     # keeps a formula and the comma after it on one line
+
+
+def inline(self, node):
+    after, before = (n.astext() if isinstance(n, nodes.Text) else "" for n in (node.next_node(descend=False, siblings=True), previous(node)))
+    self.body.append((JOIN if re.search(r"[(\[“]$", before) else "")
+                     + self.starttag(node, "span", "", CLASS="math notranslate") + mathml(node.astext()) + "</span>"
+                     + (JOIN if re.match(r"[,.;:?!)\]”’-]", after) else ""))
+    raise nodes.SkipNode
+
+
+def previous(node):
+    i = node.parent.index(node)
+    return node.parent[i - 1] if i else None
+
+
+def display(self, node):
+    self.body.append(self.starttag(node, "div", "", CLASS="math notranslate"))
+    self.body.append(f'<div class="formula">{mathml(node.astext(), True)}</div>')
+    if node["number"]:
+        self.body.append(f'<span class="eqno">({get_node_equation_number(self, node)})')
+        self.add_permalink_ref(node, "Link to this equation")
+        self.body.append("</span>")
+    self.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+def setup(app):
+    app.bad_formulas = []
+    app.add_html_math_renderer("mathml", (inline, None), (display, None))
+    app.config.html_math_renderer = "mathml"
+    app.connect("doctree-read", check_formulas)
+    app.connect("env-check-consistency", report)
+    app.add_css_file("mathematics.css")
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": False}
