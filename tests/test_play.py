@@ -257,9 +257,13 @@ def test_each_control_changes_the_picture(name, play):
             for end in set(control["ends"]) - {control["first"]}:
                 assert move(tab, **{control["name"]: end}) != first, f"{control['name']} = {end} changes nothing"
                 took.append(tab.evaluate("name => drawing.figures[name].took", name))
+                assert tab.evaluate(height) == tall, f"{control['name']} = {end} moves what stands below"
             tab.click(".play [type=reset]")
             tab.evaluate(DRAWN)
-        assert tab.evaluate(height) == tall, "what stands below moves"
+        move_something(tab)
+        tab.wait_for_timeout(500)    # for the words
+        assert tab.evaluate(height) == tall, "the words move what stands below"
+        tab.click(".play [type=reset]")
         assert tab.evaluate("() => document.documentElement.scrollWidth") <= width
     assert median(took) < 60    # milliseconds for a picture; below 12 on a core of its own
 
