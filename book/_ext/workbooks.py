@@ -109,8 +109,8 @@ def needed(names, found, chapter):
         if not (some := binds & wanted): continue
         wanted -= binds
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            node.names = [a for a in node.names if (a.asname or a.name.split(".")[0]) in some]
-            source = ast.unparse(node)
+            names = [a for a in node.names if (a.asname or a.name.split(".")[0]) in some]
+            source = ast.unparse(ast.Import(names) if isinstance(node, ast.Import) else ast.ImportFrom(node.module, names, node.level))
         elif "export" in cell.directives:
             source = f"from {PACKAGE}.{chapter} import {', '.join(sorted(some))}"
         else: wanted |= free(source)
@@ -143,21 +143,17 @@ def read_chapter(cells, chapter, part, number, plain):
         defs = [source for binds, node, source, _ in statements(code) if binds == {function}]
         if not checker or len(defs) != 2:
             raise fault(cells[i], f"`{opts['label']}` needs a cell with the function to write, and a solution that writes it and calls its `check_…`")
-        stub, solution = defs
+        solution = defs[1]
         before = list(statements(cells[:cells.index(code[0])]))
+        shown = [s for s in before if "hide" not in s[3].directives or isinstance(s[1], (ast.Import, ast.ImportFrom))]
         labels = opts.get("eq", "").split()
         say = lambda text: plain(cells[i], text, labels)
         yield Exercise(opts["label"].removeprefix("ex-"), chapter, part, f"{number}.{k}", title.strip(), opts["difficulty"], int(opts["minutes"]),
                        function, checker, say(HINTS.sub("", text).strip()), [say(h) for h in hints], labels,
-                       comment(cells[cells.index(code[0])].code, stub), solution, needed({checker}, before, chapter),
-                       needed(free(solution), [s for s in before if "hide" not in s[3].directives or bound_by_import(s)], chapter))
+                       unanswered(code[0].code), solution, needed({checker}, before, chapter), needed(free(solution), shown, chapter))
 
 
-def bound_by_import(statement):
-    return isinstance(statement[1], (ast.Import, ast.ImportFrom))
-
-
-def comment(code, stub):
+def unanswered(code):
     "The function to write as it stands in its cell, comments included, without the words that belong to the chapter's page."
     return re.sub(r",? *;? *(?:and )?then (?:run )?check_\w+\(\w+\)", "", NOT_PYTHON.sub("", code)).strip()
 
