@@ -345,7 +345,7 @@ def survey(app, env, docnames):
 def collect_formulas(app, doctree):
     for node in doctree.findall(nodes.math_block):
         if node.get("label"):
-            app.d2c.formulas[node["label"]] = node.astext()
+            app.d2c.formulas[node["label"]] = node
         elif "amsmath" in node["classes"]:
             fail([f"{app.env.doc2path(app.env.docname, False)}: write `{node.astext().split('}')[0]}}}` as $$ … $$ with `aligned` inside"])
 
@@ -473,7 +473,8 @@ class AddLinks(SphinxPostTransform):
     def equation_entry(self, label):
         reason = self.moved(self.book.reason_nodes.get(label, []))
         parts = [[eq_ref(label, self.here)], *self.link_parts(label), *([reason] if reason else [])]
-        formula = nodes.math_block("", self.book.formulas[label], number=None, nowrap=False)
+        origin = self.book.formulas[label]
+        formula = nodes.math_block("", origin.astext(), number=None, nowrap=False, chapter=origin.get("chapter"))
         return nodes.container("", nodes.paragraph("", "", *dotted(parts)), formula, classes=["eq-entry"])
 
     def moved(self, content):

@@ -4,14 +4,18 @@ TeX is translated by Temml (see temml/README.md), which runs in V8; no page load
 """
 import atexit
 import functools
+import json
 import re
 import xml.etree.ElementTree as ET
+from copy import deepcopy
 from pathlib import Path
 
 from docutils import nodes
 from py_mini_racer import MiniRacer
 from sphinx.errors import SphinxError
 from sphinx.util.math import get_node_equation_number
+
+import symbols
 
 TEMML = Path(__file__).parent / "temml"
 TRANSLATE = """
@@ -40,19 +44,34 @@ def characters():
 
 
 @functools.cache
-def mathml(tex, display=False):
-    "The MathML of a formula as text."
+def tree(tex, display=False):
+    "The MathML of a formula; not to be changed."
     text, error = engine().call("translate", tex, display)
     if error:
         raise BadFormula(error.replace("\u0332", "").replace("ParseError:", "").strip().rstrip(":"))
     text = text.replace("\u203e", "\u00af").replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")   # the font's bar is the macron
-    tree = ET.fromstring(text)
-    if missing := set("".join(tree.itertext())) - characters():
+    root = ET.fromstring(text)
+    if missing := set("".join(root.itertext())) - characters():
         raise BadFormula(f"the font has no {' '.join(sorted(missing))}; add it to CHARACTERS in book/_ext/mathfont.py and make the font again")
-    space(tree)
-    if not display and len(text_of(tree)) > LONG:
-        split(tree)
-    return ET.tostring(tree, encoding="unicode")
+    space(root)
+    return root
+
+
+class Setter:
+    "Sets the formulas of a book: each symbol bears the number of its row on the notation page, if there is one."
+
+    def __init__(self, notation=""):
+        self.table, self.known, self.faults = symbols.read(notation, tree), {}, []
+
+    def mathml(self, tex, display, chapter):
+        "(MathML as text, symbols without a row)."
+        if (tex, display, chapter) not in self.known:
+            root = deepcopy(tree(tex, display))
+            unknown = list(symbols.mark(root, self.table, chapter)) if self.table else []
+            if not display and len(text_of(root)) > LONG:
+                split(root)
+            self.known[tex, display, chapter] = ET.tostring(root, encoding="unicode"), unknown
+        return self.known[tex, display, chapter]
 
 
 def text_of(element):
@@ -114,23 +133,33 @@ def split(tree):
     tree.set("class", "long")
 
 
+def formulas(doctree):
+    return doctree.findall(lambda n: isinstance(n, (nodes.math, nodes.math_block)))
+
+
+def start(app, env, docnames):
+    notation = Path(app.srcdir, NOTATION + ".md")
+    app.setter = Setter(notation.read_text(encoding="utf-8") if notation.is_file() else "")
+
+
 def check_formulas(app, doctree):
-    "Note every formula that cannot be set, with its place."
-    for node in doctree.findall(lambda n: isinstance(n, (nodes.math, nodes.math_block))):
+    "Note every formula that cannot be set and every symbol without a meaning, with the place."
+    where, chapter = app.env.doc2path(app.env.docname, False), Path(app.env.docname).name
+    for node in formulas(doctree):
+        node["chapter"] = chapter
+        formula = f"${' '.join(node.astext().split())}$"
         try:
-            mathml(node.astext(), isinstance(node, nodes.math_block))
+            unknown = app.setter.mathml(node.astext(), isinstance(node, nodes.math_block), chapter)[1]
         except BadFormula as error:
-            app.bad_formulas.append(f"{place(app, node)}: ${node.astext().strip()}$ is not understood: {error}")
-
-
-def place(app, node):
-    return app.env.doc2path(app.env.docname, False)
+            app.setter.faults.append(f"{where}: {formula} is not understood: {error}")
+        else:
+            app.setter.faults += [f"{where}: the notation does not know {name} of {formula}; give it a row in {NOTATION}.md, in the second table if "
+                                  "it means this in this chapter only, or list it in EXCEPTIONS in book/_ext/symbols.py" for name in dict.fromkeys(unknown)]
 
 
 def report(app, env):
-    if app.bad_formulas:
-        raise SphinxError(f"{len(app.bad_formulas)} formula{'s' * (len(app.bad_formulas) > 1)} cannot be set:\n"
-                          + "\n".join(f"  {line}" for line in app.bad_formulas))
+    if faults := app.setter.faults:
+        raise SphinxError(f"the book's mathematics has {len(faults)} fault{'s' * (len(faults) > 1)}:\n" + "\n".join(f"  {fault}" for fault in faults))
 
 
 # ---- writing pages -------------------------------------------------------------------------------
@@ -138,10 +167,15 @@ def report(app, env):
 JOIN = "\u2060"     # keeps a formula and the comma after it on one line
 
 
+def set_formula(self, node):
+    chapter = node.get("chapter", Path(self.builder.current_docname).name)
+    return self.builder.app.setter.mathml(node.astext(), isinstance(node, nodes.math_block), chapter)[0]
+
+
 def inline(self, node):
     after, before = (n.astext() if isinstance(n, nodes.Text) else "" for n in (node.next_node(descend=False, siblings=True), previous(node)))
     self.body.append((JOIN if re.search(r"[(\[“]$", before) else "")
-                     + self.starttag(node, "span", "", CLASS="math notranslate") + mathml(node.astext()) + "</span>"
+                     + self.starttag(node, "span", "", CLASS="math notranslate") + set_formula(self, node) + "</span>"
                      + (JOIN if re.match(r"[,.;:?!)\]”’-]", after) else ""))
     raise nodes.SkipNode
 
@@ -153,7 +187,7 @@ def previous(node):
 
 def display(self, node):
     self.body.append(self.starttag(node, "div", "", CLASS="math notranslate"))
-    self.body.append(f'<div class="formula">{mathml(node.astext(), True)}</div>')
+    self.body.append(f'<div class="formula">{set_formula(self, node)}</div>')
     if node["number"]:
         self.body.append(f'<span class="eqno">({get_node_equation_number(self, node)})')
         self.add_permalink_ref(node, "Link to this equation")
@@ -162,11 +196,36 @@ def display(self, node):
     raise nodes.SkipNode
 
 
+# ---- cards -----------------------------------------------------------------------------------------
+
+def collect_cards(app, pagename, templatename, context, doctree):
+    "The cells of the notation page's rows, as the page shows them, links seen from any chapter."
+    if pagename == NOTATION:
+        body = context["body"].partition('id="conventions-translated"')[0]
+        found = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.S) for row in re.findall(r"<tr[^>]*>(.*?)</tr>", body, re.S) if "<td" in row]
+        wanted = len(symbols.rows(Path(app.srcdir, NOTATION + ".md").read_text(encoding="utf-8")))
+        if len(found) != wanted:
+            raise SphinxError(f"{NOTATION}.md: {wanted} rows of symbols were read and {len(found)} are on the page; a row is | $symbol$ | code | meaning | shape | where |")
+        app.cards = [[re.sub(r' (?:data-s|id)="[^"]*"|</?p>', "", from_chapters(cell)).strip() for cell in row] for row in found]
+
+
+def from_chapters(html):
+    folder, _, page = NOTATION.partition("/")
+    return re.sub(r'href="(?!\.\./|https?:)(#?)', lambda m: f'href="../{folder}/{page}.html#' if m[1] else f'href="../{folder}/', html)
+
+
+def write_cards(app, exception):
+    if not exception and getattr(app, "cards", None):
+        Path(app.outdir, "_static", "cards.js").write_text(f"var CARDS = {json.dumps(app.cards, ensure_ascii=False)};\n", encoding="utf-8")
+
+
+NOTATION = "book/notation"
+
+
 def setup(app):
-    app.bad_formulas = []
     app.add_html_math_renderer("mathml", (inline, None), (display, None))
-    app.config.html_math_renderer = "mathml"
-    app.connect("doctree-read", check_formulas)
-    app.connect("env-check-consistency", report)
+    for event, handler in {"env-before-read-docs": start, "doctree-read": check_formulas, "env-check-consistency": report,
+                           "html-page-context": collect_cards, "build-finished": write_cards}.items():
+        app.connect(event, handler)
     app.add_css_file("mathematics.css")
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": False}

@@ -6,6 +6,7 @@
 The font is in every TeX distribution, and at http://www.gust.org.pl/projects/e-foundry/lm-math.
 """
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 from fontTools import subset
@@ -35,9 +36,8 @@ def add_sizes(font):
     gsub, variants, names = font["GSUB"].table, font["MATH"].table.MathVariants, font.getBestCmap()
     constructions = dict(zip(variants.VertGlyphCoverage.glyphs, variants.VertGlyphConstruction))
     signs = {names[ord(sign)]: constructions[names[ord(sign)]].MathGlyphVariantRecord for sign in "()[]{}⌊⌋⌈⌉⟨⟩/|‖"}
-    default = otTables.ScriptRecord()
-    default.ScriptTag, default.Script = "DFLT", gsub.ScriptList.ScriptRecord[0].Script
-    gsub.ScriptList.ScriptRecord.insert(0, default)
+    default = deepcopy(gsub.ScriptList.ScriptRecord[0])
+    default.ScriptTag = "DFLT"
     for tag, size in SIZES.items():
         nearest = {name: min(records, key=lambda r: abs(r.AdvanceMeasurement - size)).VariantGlyph for name, records in signs.items()}
         gsub.LookupList.Lookup.append(buildLookup([buildSingleSubstSubtable(nearest)]))
@@ -46,6 +46,7 @@ def add_sizes(font):
         record.Feature.FeatureParams, record.Feature.LookupListIndex = None, [len(gsub.LookupList.Lookup) - 1]
         gsub.FeatureList.FeatureRecord.append(record)
         default.Script.DefaultLangSys.FeatureIndex.append(len(gsub.FeatureList.FeatureRecord) - 1)
+    gsub.ScriptList.ScriptRecord = [default, gsub.ScriptList.ScriptRecord[0]]
     for table, items in ((gsub.LookupList, "Lookup"), (gsub.FeatureList, "FeatureRecord"), (gsub.ScriptList, "ScriptRecord"),
                          (default.Script.DefaultLangSys, "FeatureIndex")):
         setattr(table, f"{items.removesuffix('Record').removesuffix('Index')}Count", len(getattr(table, items)))

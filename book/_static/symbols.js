@@ -1,0 +1,124 @@
+// Point at, tap, or reach by Tab and arrow keys any symbol of a formula: a card says what it is.
+// An equation's number opens the code that implements it. Cards are in cards.js, loaded at the first use.
+(() => {
+  const here = document.currentScript.src, symbol = "math [data-s]";
+  let card, shown, pinned = false, timer, names;
+
+  const load = () => load.done ??= new Promise(done => {
+    const script = document.createElement("script");
+    script.src = new URL("cards.js", here);
+    script.onload = () => {
+      names = new Map();
+      CARDS.forEach((cells, row) => (cells[1].match(/\w+/g) || []).forEach(word => !/^(code|span|class|pre|docutils|literal|notranslate|sched|of|gm)$/.test(word)
+        && names.set(word, [...(names.get(word) || []), String(row)])));
+      done();
+    };
+    document.head.append(script);
+  });
+
+  function make() {
+    card = document.createElement("div");
+    Object.assign(card, {className: "symbol-card", id: "symbol-card", hidden: true, tabIndex: -1});
+    card.setAttribute("role", "status");
+    card.addEventListener("pointerenter", () => clearTimeout(timer));
+    card.addEventListener("pointerleave", () => pinned || later(close));
+    document.body.append(card);
+  }
+
+  const later = (act, wait = 250) => { clearTimeout(timer); timer = setTimeout(act, wait); };
+
+  function place(box) {
+    const {width, height} = card.getBoundingClientRect(), edge = 8;
+    const left = Math.min(Math.max(edge, box.left + box.width / 2 - width / 2), document.documentElement.clientWidth - width - edge);
+    const below = box.bottom + edge + height <= innerHeight;
+    card.style.left = `${left}px`;
+    card.style.top = `${below ? box.bottom + edge : Math.max(edge, box.top - edge - height)}px`;
+  }
+
+  async function open(element, pin = false) {
+    await load();
+    card || make();
+    close();
+    const [sign, code, meaning, shape, where] = CARDS[element.dataset.s];
+    card.innerHTML = `<p class="what"><b>${sign}</b> ${meaning}</p>`
+      + (shape ? `<p><span>Shape, range</span> ${shape}</p>` : "") + (code ? `<p><span>In code</span> ${code}</p>` : "")
+      + `<p><span>See</span> ${where || ""}${where ? ", " : ""}<a href="../book/notation.html">Notation</a></p>`;
+    shown = element; pinned = pin; card.hidden = false;
+    light([element.dataset.s]);
+    element.classList.add("symbol-here");
+    place(element.getBoundingClientRect());
+  }
+
+  function light(rows) {
+    for (const row of rows) document.querySelectorAll(`math [data-s="${row}"]`).forEach(e => e.classList.add("symbol-lit"));
+    document.querySelectorAll(".highlight .n, .highlight .nb").forEach(e => names.get(e.textContent)?.some(r => rows.includes(r)) && e.classList.add("symbol-lit"));
+  }
+
+  function close() {
+    document.querySelectorAll(".symbol-lit, .symbol-here").forEach(e => e.classList.remove("symbol-lit", "symbol-here"));
+    shown = null; pinned = false;
+    if (card) card.hidden = true;
+  }
+
+  document.addEventListener("pointerover", event => {
+    if (event.pointerType == "touch" || pinned) return;
+    const element = event.target.closest?.(symbol), name = event.target.closest?.(".highlight .n");
+    if (element) later(() => open(element), 150);
+    else if (name) later(async () => { await load(); close(); names.has(name.textContent) && light(names.get(name.textContent)); }, 150);
+    else if (!event.target.closest?.(".symbol-card")) later(close);
+  });
+  document.addEventListener("click", event => {
+    const element = event.target.closest?.(symbol), number = event.target.closest?.("button.eq-open");
+    if (number) return panel(number);
+    if (element) return open(element, true);
+    if (!event.target.closest?.(".symbol-card")) close();
+  });
+  addEventListener("scroll", () => shown && place(shown.getBoundingClientRect()), {passive: true});
+
+  // One tab stop a displayed equation or paragraph; arrows walk its symbols.
+  const stops = () => document.querySelectorAll("div.math, p:has(span.math [data-s]), li > span.math, td:has(span.math [data-s])");
+  const walk = stop => [...stop.querySelectorAll(symbol)].filter(e => !e.closest(".symbol-card"));
+  document.addEventListener("keydown", event => {
+    const stop = event.target.closest?.("[data-symbols]"), step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: 1, ArrowUp: -1}[event.key];
+    if (event.key == "Escape") { const back = card?.contains(document.activeElement) && shown?.closest("[data-symbols]"); close(); back?.focus(); return; }
+    if (!stop || event.target != stop) return;
+    const all = walk(stop), at = all.indexOf(shown);
+    if (step && (at >= 0 || event.key == "ArrowRight")) { event.preventDefault(); open(all[(at + step + all.length) % all.length]); }
+    else if (event.key == "Enter" && at < 0) open(all[0]);
+    else if (event.key == "Enter") { pinned = true; card.querySelector("a")?.focus(); }
+  });
+
+  // The function under an equation, from the page itself, or a link to it.
+  function panel(button) {
+    const line = button.closest("div.math").nextElementSibling, old = line.nextElementSibling;
+    const open = !old?.classList.contains("eq-panel");
+    button.setAttribute("aria-expanded", open);
+    if (!open) return old.remove();
+    const box = document.createElement("div");
+    box.className = "eq-panel";
+    const seen = new Set();
+    for (const link of line.querySelectorAll("a")) {
+      const id = link.getAttribute("href").startsWith("#") && decodeURIComponent(link.hash.slice(1));
+      const cell = id && document.getElementById(id)?.nextElementSibling?.closest(".cell")?.querySelector(".highlight");
+      const title = document.createElement("p");
+      title.append(link.cloneNode(true));
+      box.append(title);
+      if (cell && !seen.has(id)) seen.add(id), box.append(cell.cloneNode(true)), box.lastChild.querySelectorAll("button, [id]").forEach(e => e.tagName == "BUTTON" ? e.remove() : e.removeAttribute("id"));
+    }
+    line.after(box);
+  }
+
+  addEventListener("DOMContentLoaded", () => {
+    for (const stop of stops()) if (stop.querySelector(symbol)) stop.tabIndex = 0, stop.dataset.symbols = "", stop.setAttribute("aria-describedby", "symbols-help");
+    const help = document.createElement("p");
+    Object.assign(help, {id: "symbols-help", hidden: true, textContent: "Right arrow walks the symbols, Enter pins a card, Escape closes it."});
+    document.body.append(help);
+    for (const number of document.querySelectorAll("div.math > .eqno")) {
+      if (!number.parentElement.nextElementSibling?.matches(".eq-links")) continue;
+      const button = document.createElement("button");
+      Object.assign(button, {type: "button", className: "eq-open", textContent: number.firstChild.textContent.trim(), title: "Show the code and the check of this equation"});
+      button.setAttribute("aria-expanded", "false");
+      number.firstChild.replaceWith(button);
+    }
+  });
+})();
