@@ -12,6 +12,7 @@ from pathlib import Path
 
 from docutils import nodes
 from py_mini_racer import MiniRacer
+from sphinx.addnodes import pending_xref
 from sphinx.errors import SphinxError
 from sphinx.util.math import get_node_equation_number
 
@@ -146,15 +147,22 @@ def check_formulas(app, doctree):
     "Note every formula that cannot be set and every symbol without a meaning, with the place."
     where, chapter = app.env.doc2path(app.env.docname, False), Path(app.env.docname).name
     for node in formulas(doctree):
-        node["chapter"] = chapter
+        node["chapter"] = chapter_of_row(node) or chapter
         formula = f"${' '.join(node.astext().split())}$"
         try:
-            unknown = app.setter.mathml(node.astext(), isinstance(node, nodes.math_block), chapter)[1]
+            unknown = app.setter.mathml(node.astext(), isinstance(node, nodes.math_block), node["chapter"])[1]
         except BadFormula as error:
             app.setter.faults.append(f"{where}: {formula} is not understood: {error}")
         else:
             app.setter.faults += [f"{where}: the notation does not know {name} of {formula}; give it a row in {NOTATION}.md, in the second table if "
                                   "it means this in this chapter only, or list it in EXCEPTIONS in book/_ext/symbols.py" for name in dict.fromkeys(unknown)]
+
+
+def chapter_of_row(node):
+    "On the notation page, the chapter that a row names: its symbols mean what they mean there."
+    while node and not isinstance(node, nodes.row): node = node.parent
+    names = [Path(ref["reftarget"]).name for ref in node.findall(pending_xref) if ref.get("refdoc") == NOTATION and ref.get("reftype") == "doc"] if node else []
+    return names[0] if names else None
 
 
 def report(app, env):
