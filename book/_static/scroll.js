@@ -2,9 +2,7 @@
 {
   const wide = ".bd-content table, .bd-content pre, .bd-content div.math, .bd-content div.cell_output";
   const mark = () => document.querySelectorAll(wide).forEach(e => {
-    if (e.scrollWidth > e.clientWidth + 1) e.tabIndex = 0; else e.removeAttribute("tabindex");
+    if (e.scrollWidth > e.clientWidth) e.tabIndex = 0; else e.removeAttribute("tabindex");
   });
-  addEventListener("DOMContentLoaded", mark);
-  addEventListener("load", mark);
-  addEventListener("resize", mark);
+  addEventListener("DOMContentLoaded", () => new ResizeObserver(mark).observe(document.querySelector("article") || document.body));
 }
