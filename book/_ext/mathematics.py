@@ -236,4 +236,5 @@ def setup(app):
                            "html-page-context": collect_cards, "build-finished": write_cards}.items():
         app.connect(event, handler)
     app.add_css_file("mathematics.css")
+    app.add_js_file("symbols.js", loading_method="defer")
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": False}
