@@ -28,8 +28,9 @@
   const later = (act, wait = 250) => { clearTimeout(timer); timer = setTimeout(act, wait); };
 
   function place(box) {
+    card.style.left = card.style.top = "0";
     const {width, height} = card.getBoundingClientRect(), edge = 8;
-    const left = Math.min(Math.max(edge, box.left + box.width / 2 - width / 2), document.documentElement.clientWidth - width - edge);
+    const left = Math.max(edge, Math.min(box.left + box.width / 2 - width / 2, document.documentElement.clientWidth - width - edge));
     const below = box.bottom + edge + height <= innerHeight;
     card.style.left = `${left}px`;
     card.style.top = `${below ? box.bottom + edge : Math.max(edge, box.top - edge - height)}px`;
@@ -47,6 +48,7 @@
     light([element.dataset.s]);
     element.classList.add("symbol-here");
     place(element.getBoundingClientRect());
+    document.fonts.ready.then(() => shown == element && place(element.getBoundingClientRect()));
   }
 
   function light(rows) {
