@@ -31,9 +31,10 @@
     card.style.left = card.style.top = "0";
     const {width, height} = card.getBoundingClientRect(), edge = 8;
     const left = Math.max(edge, Math.min(box.left + box.width / 2 - width / 2, document.documentElement.clientWidth - width - edge));
-    const below = box.bottom + edge + height <= innerHeight;
+    const tall = document.documentElement.clientHeight, below = box.bottom + 2 * edge + height <= tall;
     card.style.left = `${left}px`;
-    card.style.top = `${below ? box.bottom + edge : Math.max(edge, box.top - edge - height)}px`;
+    const top = below ? box.bottom + edge : box.top - edge - height;
+    card.style.top = `${Math.max(edge, Math.min(top, tall - height - edge))}px`;
   }
 
   async function open(element, pin = false) {
@@ -78,14 +79,14 @@
   addEventListener("scroll", () => shown && place(shown.getBoundingClientRect()), {passive: true});
 
   // One tab stop a displayed equation or paragraph; arrows walk its symbols.
-  const stops = () => document.querySelectorAll("div.math, p:has(span.math [data-s]), li > span.math, td:has(span.math [data-s])");
+  const stops = () => document.querySelectorAll("div.math > .formula, p:has(span.math [data-s]), li > span.math, td:has(span.math [data-s])");
   const walk = stop => [...stop.querySelectorAll(symbol)].filter(e => !e.closest(".symbol-card"));
   document.addEventListener("keydown", event => {
     const stop = event.target.closest?.("[data-symbols]"), step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: 1, ArrowUp: -1}[event.key];
     if (event.key == "Escape") { const back = card?.contains(document.activeElement) && shown?.closest("[data-symbols]"); close(); back?.focus(); return; }
     if (!stop || event.target != stop) return;
     const all = walk(stop), at = all.indexOf(shown);
-    if (step && (at >= 0 || event.key == "ArrowRight")) { event.preventDefault(); open(all[(at + step + all.length) % all.length]); }
+    if (step && (at >= 0 || event.key == "ArrowRight")) { event.preventDefault(); const next = all[(at + step + all.length) % all.length]; next.scrollIntoView({block: "nearest", inline: "nearest"}); open(next); }
     else if (event.key == "Enter" && at < 0) open(all[0]);
     else if (event.key == "Enter") { pinned = true; card.querySelector("a")?.focus(); }
   });
