@@ -84,7 +84,7 @@ def text_of(element):
 SCRIPTS = {"msub", "msup", "msubsup", "munder", "mover", "munderover"}
 OPENING, CLOSING, RELATIONS = set("([{⌊⌈⟨"), set(")]}⌋⌉⟩"), set("=<>≤≥≠≈∼∝∈→←↦,;:")
 BIG = {"1.2em": "big1", "1.8em": "big2", "2.4em": "big3"}
-LONG = 24      # characters; a longer formula may not fit a phone
+LONG, ROW = 24, 16      # characters; a longer formula may not fit a phone, and breaks inside its brackets too after a longer row
 
 
 def space(element, script=False):
@@ -119,14 +119,14 @@ def fix_size(bracket, sign):
 
 
 def split(tree):
-    "Let a long formula break after its relations: each line of `math` is a row."
+    "Let a long formula break after its relations: what stays together is a row of `math`."
     whole = tree[0] if len(tree) == 1 and tree[0].tag == "mrow" else tree
     rows, depth = [[]], 0
     for child in list(whole):
         rows[-1].append(child)
         sign = child.text if child.tag == "mo" else ""
         depth += (sign in OPENING) - (sign in CLOSING) if sign else 0
-        if sign and sign in RELATIONS and depth == 0:
+        if sign and (depth == 0 and sign in RELATIONS or sign in RELATIONS | set("+−") and sum(len(text_of(c)) for c in rows[-1]) > ROW):
             rows.append([])
     tree[:] = []
     for row in filter(None, rows):
