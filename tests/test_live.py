@@ -318,8 +318,7 @@ def figure(tab, kind="sample"):
 
 
 def opened(tab, address, page, kind="sample", **values):
-    "A figure before the click, with other values than its page gives it; mathematics is left out."
-    tab.context.route("**/mathjax/**", lambda route: route.fulfill(body="", content_type="text/javascript"))
+    "A figure before the click, with other values than its page gives it."
     tab.goto(address + page)
     live = figure(tab, kind)
     live.evaluate("""(figure, values) => {

@@ -26,9 +26,8 @@ CONTROLS = """() => [...document.querySelector('.play form').elements].filter(e 
 
 @pytest.fixture(scope="module")
 def pages(browser):
-    "A figure's chapter, opened from the file system, once; without MathJax, which other tests look at."
+    "A figure's chapter, opened from the file system, once."
     context, opened = browser.new_context(viewport={"width": 1280, "height": 844}), {}
-    context.route("**/tex-svg-full.js", lambda route: route.fulfill(body="", content_type="text/javascript"))
 
     def page(name):
         if name not in opened:

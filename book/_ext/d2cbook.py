@@ -377,6 +377,7 @@ class EqProse(SphinxDirective):
         box = nodes.Element()
         self.state.nested_parse(self.content, self.content_offset, box)
         words = [child for paragraph in box.findall(nodes.paragraph) for child in paragraph.children]
+        for formula in box.findall(nodes.math): formula["chapter"] = Path(self.env.docname).name
         for label in self.arguments[0].split():
             self.env.app.d2c.reason_nodes[label] = words
         return []

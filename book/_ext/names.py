@@ -70,8 +70,9 @@ class AddNames(SphinxTransform):
 
     def apply(self, **kwargs):
         book = self.app.d2c
-        notation = (book.root/f"{NOTATION}.md").read_text(encoding="utf-8")
-        found = [("single", name, anchor, "main", None) for page, name, anchor in entries(book, notation) if page == self.env.docname]
+        notation = book.root/f"{NOTATION}.md"
+        names = entries(book, notation.read_text(encoding="utf-8") if notation.is_file() else "")
+        found = [("single", name, anchor, "main", None) for page, name, anchor in names if page == self.env.docname]
         if found: self.document += index(entries=found)
 
 

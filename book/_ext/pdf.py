@@ -60,8 +60,7 @@ def gather(site):
     first, known = found[0], {path for path, _ in found}
     html = read(first[0])
     title = html.select_one("article h1").get_text().rstrip("#")
-    for script in html.head.select("script"):
-        if "mathjax" not in str(script).lower(): script.decompose()
+    for script in html.head.select("script"): script.decompose()
     for link in html.head.select("[href], [src]"):
         for name in ("href", "src"):
             if name in link.attrs: link[name] = re.sub(r"^\.\./", "", link[name])
@@ -96,7 +95,6 @@ def print_pdf(html, out, browser_path):
         tab = browser.new_page()
         tab.set_default_timeout(0)
         tab.goto(html.resolve().as_uri())
-        tab.evaluate("window.MathJax?.startup?.promise")
         tab.pdf(path=out, format="A4", print_background=True, display_header_footer=True, header_template="<span></span>", footer_template=FOOTER,
                 prefer_css_page_size=True, outline=True, tagged=True)
         browser.close()

@@ -26,6 +26,7 @@ class Play(SphinxDirective):
             raise self.error(f"there is no figure “{name}” to play with; known are {known}")
         if not self.content:
             raise self.error(f"the figure “{name}” needs a sentence that says what it shows")
+        self.env.metadata[self.env.docname]["play"] = True
         node = play("", name=name)
         self.state.nested_parse(self.content, self.content_offset, node)
         return [node]
@@ -53,7 +54,7 @@ def load(app, pagename, templatename, context, doctree):
 
 
 def copy(app, exception):
-    if not exception:
+    if not exception and any(app.env.metadata[name].get("play") for name in app.env.found_docs):
         shutil.copytree(FOLDER, Path(app.outdir) / "play", ignore=shutil.ignore_patterns("*.html"), dirs_exist_ok=True)
 
 

@@ -100,7 +100,7 @@ def prerequisites(cells, known):
     "Chapters that one says it needs in its head, and those whose code it exports on."
     head = next(cell.code for cell in cells if cell.kind == "markdown")
     sentences = [s for s in re.split(r"(?<=[.!?])\s+|\n\n", head) if re.search(r"\bneeds?\b", s)]
-    named = {f"nbs/{name}" for s in sentences for name in re.findall(r"\((\w+)\.ipynb\)", s)}
+    named = {f"nbs/{name}" for s in sentences for name in re.findall(r"(?:\(|`|<)(\w+)(?:\.ipynb\)|`|>`)", s)}
     used = {"nbs/" + name.split(".")[1] for cell in cells if "export" in cell.directives
             for name in imports(cell.code) if name.startswith("d2c.") and name.count(".") == 1}
     return (named | used) & set(known)

@@ -134,7 +134,7 @@ def slim(app, error):
 
 def own(app, name):
     "Whether a stylesheet is the book's own."
-    return any((Path(app.srcdir)/folder/name).is_file() for folder in app.config.html_static_path)
+    return Path(app.srcdir, "book/_static", name).is_file()
 
 
 def setup(app):
