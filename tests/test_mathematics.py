@@ -45,7 +45,7 @@ def test_alpha_is_not_alpha_bar(setter):
     assert marked(setter, r"\alpha_t")["αt"] != marked(setter, r"\bar\alpha_t")["α¯t"]
 
 
-@pytest.mark.parametrize("sign, chapter", [("s", "schedule"), (r"\gamma", "ddim"), ("w", "training"), ("d", "faces"), (r"\tau", "own")])
+@pytest.mark.parametrize("sign, chapter", [("s", "schedule"), ("k", "ddim"), ("w", "training"), ("d", "faces"), (r"\tau", "own")])
 def test_a_chapter_has_meanings_of_its_own(setter, sign, chapter):
     assert marked(setter, sign, chapter)[symbols.text(mathematics.tree(sign))] == row_of(sign, chapter)
 

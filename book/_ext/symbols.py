@@ -69,7 +69,7 @@ def first_of_lists(tree):
 def score(pattern, base, sub, sup):
     if pattern.base != base: return 0
     if pattern.sup and not pattern.sub and pattern.sup not in "2−1":
-        return 4 if sup == pattern.sup else 3 if INDEX.fullmatch(pattern.sup) and re.fullmatch(r"[a-z1-9]|\(.*\)", sup or "-") and sup not in "2" else 0
+        return 6 if sup == pattern.sup else 5.5 if INDEX.fullmatch(pattern.sup) and re.fullmatch(r"[a-z1-9]|\(.*\)", sup or "-") and sup not in "2" else 0
     if pattern.sup and pattern.sup != sup: return 0
     more = .5 if pattern.sup else 0
     if pattern.sub == sub: return 5 + more
