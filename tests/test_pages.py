@@ -149,7 +149,7 @@ def test_accessible(name, shared, address):
 
 
 SEARCHES = {"alpha bar": "nbs/schedule.html#equation-eq-schedule-abar", "ᾱ_t": "nbs/schedule.html#equation-eq-schedule-abar",
-            "posterior mean": "nbs/posterior.html#equation-eq-posterior-mean", "ddim_sigma": "nbs/ddim.html", "epsilon theta": "nbs/ddpm.html",
+            "posterior mean": "nbs/posterior.html#equation-eq-posterior-mean", "ddim_sigma": "nbs/ddim.html", "epsilon theta": "nbs/forward.html",
             "DDIM step": "nbs/ddim.html#equation-eq-ddim-step", "β̃": "nbs/posterior.html"}
 
 

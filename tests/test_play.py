@@ -14,7 +14,7 @@ PAGES = {"schedule": "schedule", "posterior": "posterior", "mixture": "oracle", 
 every_figure = pytest.mark.parametrize("name", PAGES)
 
 PICTURE = "() => [...document.querySelectorAll('.play [data-panel]')].map(panel => panel.innerHTML).join('')"
-DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+DRAWN = "() => new Promise(done => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done))))"    # after what waits for a moment itself
 SET = """([name, value]) => {
   const control = document.querySelector(`.play [name=${name}]`);
   if (control.type == 'checkbox') control.checked = value; else control.value = value;
