@@ -209,8 +209,7 @@ def display(self, node):
 def collect_cards(app, pagename, templatename, context, doctree):
     "The cells of the notation page's rows, as the page shows them, links seen from any chapter."
     if pagename == NOTATION:
-        body = context["body"].partition('id="conventions-translated"')[0]
-        found = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.S) for row in re.findall(r"<tr[^>]*>(.*?)</tr>", body, re.S) if "<td" in row]
+        found = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.S) for row in re.findall(r"<tr[^>]*>(.*?)</tr>", context["body"], re.S) if "<td" in row]
         wanted = len(symbols.rows(Path(app.srcdir, NOTATION + ".md").read_text(encoding="utf-8")))
         if len(found) != wanted:
             raise SphinxError(f"{NOTATION}.md: {wanted} rows of symbols were read and {len(found)} are on the page; a row is | $symbol$ | code | meaning | shape | where |")

@@ -1,7 +1,7 @@
 """Names of formulas in the site's search and in its index: labels, functions and symbols.
 
 A search for "posterior mean", "ddim_sigma", "alpha bar" or "ᾱ_t" then leads to the equation or the function itself.
-Symbols and their places are read from the table of the notation page.
+Symbols and their places are read from the tables of the notation page.
 """
 import posixpath
 import re
@@ -10,11 +10,13 @@ from unicodedata import lookup, normalize
 from sphinx.addnodes import index
 from sphinx.transforms import SphinxTransform
 
+from symbols import rows
+
 NOTATION = "book/notation"
 ACCENTS = {"bar": "\u0304", "hat": "\u0302", "tilde": "\u0303"}
 LETTERS = {"varsigma": "ς"} | {name: lookup(f"GREEK SMALL LETTER {name.upper()}") for name in
            "alpha beta gamma delta epsilon eta theta kappa mu nu xi pi rho sigma tau phi chi psi omega".split()} | {"lambda": "λ", "nabla": "∇"}
-SYMBOL = re.compile(r"^\s*(?:\\(bar|hat|tilde)\s*\{?)?(?:\\mathrm\{(\w+)\}|\\?([A-Za-z]+?)(?![a-z]))\}?(?:_(?:\{?\\?(\w+)))?")
+SYMBOL = re.compile(r"^\s*(?:\\(bar|hat|tilde)\s*\{?)?(?:\\(?:mathrm|mathcal|mathbb|operatorname)\s*\{?(\w+)|\\?([A-Za-z]+?)(?![a-z]))\}?(?:_(?:\{?(?:\\text\{)?\\?(\w+)))?")
 
 
 def spoken(tex):
@@ -29,14 +31,13 @@ def spoken(tex):
     return names
 
 
-ROW = re.compile(r"^\| (.*?) \| (.*?) \| (.*?) \| (.*?) \| (.*?) \|$", re.M)
 PLACE = re.compile(r"\{(eq|doc)\}`([^`]+)`")
 
 
 def symbols(text):
-    "{name: (kind, target)} of the notation page's table: where each symbol is introduced, by its names in words, in signs and in code."
+    "{name: (kind, target)} of the notation page's tables: where each symbol is introduced, by its names in words, in signs and in code."
     found = {}
-    for symbol, code, _, _, where in ROW.findall(text):
+    for symbol, code, where in (row.groups() for row in rows(text)):
         if not (place := PLACE.search(where)): continue
         names = set().union(*map(spoken, re.findall(r"\$(.+?)\$", symbol)))
         names |= {name for quoted in re.findall(r"`(.+?)`", code) for name in re.findall(r"[A-Za-z_]\w+", quoted)} - {"sched", "step", "at", "of"}

@@ -123,4 +123,4 @@ def read(page, tree):
 
 
 def rows(page):
-    return list(ROW.finditer(page.partition("\n## Conventions")[0]))
+    return list(ROW.finditer(page))
