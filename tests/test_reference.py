@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from conftest import ROOT, SITE
+from docutils import nodes
 
 sys.path.insert(0, str(ROOT/"book"/"_ext"))
+from citations import shorten
 from d2cbook import Book
 from reference import clock, every_note_is_listed, layers, minutes, needs, picture, prerequisites
 from sphinx.errors import SphinxError
@@ -155,3 +157,17 @@ def test_bibliography_has_no_key_and_no_paper_twice():
     for what in (r"(?m)^@\w+\{(\w+),", r"eprint = \{([\d.]+)\}"):
         found = re.findall(what, text)
         assert len(found) == len(set(found)), [key for key in found if found.count(key) > 1]
+
+
+def test_and_others_is_shortened_where_works_are_cited_only():
+    cited, said = nodes.reference("", "Saharia and others, 2022"), nodes.paragraph("", "the first and others")
+    listed = nodes.citation("", nodes.paragraph("", "Joseph L. Watson, David Juergens, and others. De novo design"))
+    shorten(None, nodes.section("", nodes.paragraph("", "", cited), said, listed), "nbs/a")
+    assert [n.astext() for n in (cited, said, listed)] == ["Saharia et al., 2022", "the first and others", "Joseph L. Watson, David Juergens et al. De novo design"]
+
+
+def test_the_bibliography_names_no_preprint_twice():
+    works = [plain(work) for work in page("bibliography").split('<div class="citation"')[1:]]
+    assert len(works) > 90
+    for work in works:
+        assert "and others" not in work and len(re.findall("arXiv:", work)) < 2, work

@@ -190,7 +190,7 @@ def citations(path):
     out = {}
     for key, entry in parse_file(str(path), "bibtex").entries.items():
         names = [" ".join(p.last_names).strip("{}") for p in entry.persons.get("author", [])]
-        who = names[0] + " et al." if len(names) > 2 else " and ".join(names)
+        who = names[0] + " et al." if len(names) > 2 or names[-1] == "others" else " and ".join(names)
         out[key] = who, entry.fields["year"]
     return out
 
