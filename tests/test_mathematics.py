@@ -35,7 +35,7 @@ def marked(setter, tex, chapter="ddim"):
 @pytest.mark.parametrize("tex, text, sign", [
     (r"\bar\alpha_{t-1}", "α¯t−1", r"\bar\alpha_t"), (r"\bar\alpha_s", "α¯s", r"\bar\alpha_t"), (r"\bar\alpha", "α¯", r"\bar\alpha_t"),
     (r"\alpha_t", "αt", r"\alpha_t"), (r"x_0", "x0", "x_0"), (r"x_t", "xt", "x_t"), (r"x_s", "xs", "x_s"), (r"\hat x_0", "xˆ0", r"\hat x_0"),
-    (r"\epsilon", "ϵ", r"\epsilon"), (r"\epsilon_\theta(x_t, t)", "ϵθ", r"\epsilon_\theta(x_t, t)"), (r"\sigma^2_{t \to s}", "σt→s2", r"\sigma^2_{t \to s}"), (r"\tilde\beta_{t\to s}", "β~t→s", r"\tilde\beta_{t \to s}"), (r"\sigma_{t \to s}(\eta)", "σt→s", r"\sigma_{t \to s}(\eta)"),
+    (r"\epsilon", "ε", r"\epsilon"), (r"\epsilon_\theta(x_t, t)", "εθ", r"\epsilon_\theta(x_t, t)"), (r"\sigma^2_{t \to s}", "σt→s2", r"\sigma^2_{t \to s}"), (r"\tilde\beta_{t\to s}", "β~t→s", r"\tilde\beta_{t \to s}"), (r"\sigma_{t \to s}(\eta)", "σt→s", r"\sigma_{t \to s}(\eta)"),
     (r"\sqrt{1 - \bar\alpha_t}", "α¯t", r"\bar\alpha_t"), (r"\frac{\beta_t}{2}", "βt", r"\beta_t"), (r"\eta^2", "η", r"\eta")])
 def test_symbols_are_found(setter, tex, text, sign):
     assert marked(setter, tex)[text] == row_of(sign)

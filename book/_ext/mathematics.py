@@ -51,6 +51,7 @@ def tree(tex, display=False):
     if error:
         raise BadFormula(error.replace("\u0332", "").replace("ParseError:", "").strip().rstrip(":"))
     text = text.replace("\u203e", "\u00af").replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")   # the font's bar is the macron
+    text = text.replace("ϵ", "ε")       # one shape in formulas and in words
     root = ET.fromstring(text)
     if missing := set("".join(root.itertext())) - characters():
         raise BadFormula(f"the font has no {' '.join(sorted(missing))}; add it to CHARACTERS in book/_ext/mathfont.py and make the font again")
