@@ -15,15 +15,15 @@ from torch.utils.checkpoint import checkpoint
 #| eq: eq-unet-embedding eq-unet-embedding-inner
 def time_embedding(
     n: torch.Tensor,       # t − 1, (B,)
-    dim: int,              # 2h, even
-    style: str = "openai", # cosines first, h in the exponent; "ddpm": sines first, h − 1
+    dim: int,              # 2J, even
+    style: str = "openai", # cosines first, J in the exponent; "ddpm": sines first, J − 1
 ) -> torch.Tensor:         # (B, dim), float32
     "Sines and cosines of the time at geometrically spaced frequencies."
     if dim < 4 or dim%2:
         raise ValueError(f"The embedding needs an even width of at least 4, not {dim}.")
-    h = dim//2
-    j = torch.arange(h, device=n.device)
-    omega = 10_000**(-j/(h if style == "openai" else h - 1))
+    J = dim//2
+    j = torch.arange(J, device=n.device)
+    omega = 10_000**(-j/(J if style == "openai" else J - 1))
     angle = n.float()[:, None]*omega
     pair = [angle.cos(), angle.sin()] if style == "openai" else [angle.sin(), angle.cos()]
     return torch.cat(pair, 1)

@@ -257,8 +257,8 @@ BUGS = {
     ],
     "unet": [
         ("[angle.cos(), angle.sin()] if style", "[angle.sin(), angle.cos()] if style"),
-        ("10_000**(-j/(h if style", "10_000**(-j/(h - 1 if style"),
-        ('== "openai" else h - 1))', '== "openai" else h))'),
+        ("10_000**(-j/(J if style", "10_000**(-j/(J - 1 if style"),
+        ('== "openai" else J - 1))', '== "openai" else J))'),
         ("omega = 10_000**", "omega = 1_000**"),
         ('eps=1e-5 if style == "openai" else 1e-6', 'eps=1e-6 if style == "openai" else 1e-5'),
         ("return (1 + scale)*h + shift", "return scale*h + shift"),
