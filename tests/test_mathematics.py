@@ -54,6 +54,13 @@ def test_index_is_a_symbol_too(setter):
     assert marked(setter, "x_t")["t"] == row_of("t")
 
 
+@pytest.mark.parametrize("tex, sign, chapter, row", [
+    (r"\sin\theta", "θ", "ddim", r"\theta"), (r"\epsilon_\theta", "θ", "ddim", r"\cdot_\theta"), (r"p_{\theta}(x_0)", "θ", "ddim", r"\cdot_\theta"),
+    ("v^*", "v∗", "training", "v^*"), (r"\epsilon^*", "ϵ∗", "training", r"\epsilon^*"), (r"\epsilon^*(x)", "ϵ∗", "oracle", r"\epsilon^*")])
+def test_a_meaning_of_its_own_as_an_index_and_with_a_star(setter, tex, sign, chapter, row):
+    assert marked(setter, tex, chapter)[sign] == row_of(row, chapter)
+
+
 class Page:
     "As much of Sphinx as the check of a page needs."
     def __init__(self, setter):

@@ -1,13 +1,14 @@
 """Every symbol leads to its row of the notation page.
 
 A row's formulas are patterns. An index made of the letters t, s, k, i, j and n stands for any index; all else is meant as it
-stands, and the pattern that says most wins: x_0 before x_t before x. A row of the second table holds in its chapters only and
-comes first there. `mark` writes each symbol's row into a formula's MathML; what has no row and is no exception is a fault.
+stands, and the pattern that says most wins: x_0 before x_t before x. `\\cdot_\\theta` is a letter that is itself an index.
+A row of the second table holds in its chapters only and comes first there. `mark` writes each symbol's row into a formula's
+MathML; what has no row and is no exception is a fault.
 """
 import re
 from typing import NamedTuple
 
-NAMES = """log ln exp sin cos sinh min max arg det round mod sup inf mean var diag clip in"""
+NAMES = """log ln exp sin cos arsinh min max arg det round mod sup inf mean var diag clip in"""
 NUMBERS = "e π ∞ i j l"       # and letters that only count
 EXCEPTIONS = set(NAMES.split() + NUMBERS.split() + ["d", "simple", "ℝ"])    # d: of integrals and derivatives; simple: of L_simple
 INDEX = re.compile(r"[tskijn1→−+,:]*[tskijn][tskijn1→−+,:]*")
@@ -34,8 +35,8 @@ def key(element):
         return inner + element[1].text
     if element.tag in ("mrow", "mpadded") and len(inner := [c for c in element if c.tag != "mspace" and c.text != "\u2061"]) == 1:
         return key(inner[0])
-    if element.tag == "mo" and element.text == "∇":
-        return "∇"
+    if element.tag == "mo" and element.text in ("∇", "⋅"):
+        return element.text
     return None
 
 
@@ -88,21 +89,21 @@ def find(table, chapter, base, sub, sup):
     return chosen
 
 
-def mark(element, table, chapter):
+def mark(element, table, chapter, index=False):
     "Write rows into the tree as `data-s`; yields what has none."
     found = parts(element)
     if found and element.tag not in ("mrow", "mpadded"):
         base, sub, sup = found
-        if pattern := find(table, chapter, base, sub, sup):
+        if pattern := index and find(table, chapter, "⋅", base, "") or find(table, chapter, base, sub, sup):
             power = element.tag == "msup" and not pattern.sup
             (element[0] if power else element).set("data-s", pattern.row)
         elif is_letter(base) and base not in EXCEPTIONS:
             yield base + (f"_{sub}" if sub else "")
         for script in list(element)[1:] if element.tag in SCRIPTED else []:
-            yield from mark(script, table, chapter)
+            yield from mark(script, table, chapter, True)
         return
     for child in element:
-        yield from mark(child, table, chapter)
+        yield from mark(child, table, chapter, index)
 
 
 def is_letter(base):
