@@ -127,18 +127,17 @@ def flow(
 
     Either way: to less noise, or to more.
     """
-    here, end = (math.asinh((1/abar - 1)**0.5) for abar in (abar_t, abar_s))
-    h, bar = (end - here)/steps, x.double()/abar_t**0.5
+    u, end = (math.asinh((1/abar - 1)**0.5) for abar in (abar_t, abar_s))
+    h, bar = (end - u)/steps, x.double()/abar_t**0.5
 
-    def slope(bar, here):
-        cosh = math.cosh(here)
-        return cosh*gm.eps(bar/cosh, 1/cosh**2)
-    for _ in range(steps):
-        k1 = slope(bar, here)
-        k2 = slope(bar + h/2*k1, here + h/2)
-        k3 = slope(bar + h/2*k2, here + h/2)
-        k4 = slope(bar + h*k3, here + h)
-        bar, here = bar + h/6*(k1 + 2*k2 + 2*k3 + k4), here + h
+    def slope(bar, u):
+        return math.cosh(u)*gm.eps(bar/math.cosh(u), 1/math.cosh(u)**2)
+    for k in range(steps):
+        k1 = slope(bar, u)
+        k2 = slope(bar + h/2*k1, u + h/2)
+        k3 = slope(bar + h/2*k2, u + h/2)
+        k4 = slope(bar + h*k3, u + h)
+        bar, u = bar + h/6*(k1 + 2*k2 + 2*k3 + k4), u + h
     return bar*abar_s**0.5
 
 # %% ../nbs/ddim.ipynb #2da3b47a
