@@ -1,8 +1,8 @@
 """Write what the book's live figures run: `python book/live/export.py`.
 
 The class-conditional digits network in ONNX, what must be known to use it, ten digits of the test set, and the films
-that the figures show before a click and where scripts cannot run. Whoever runs this needs `pip install onnx onnxscript`;
-whoever builds the book does not.
+that the figures show before a click and where scripts cannot run. It needs onnx and onnxscript, which `pip install -e '.[dev]'`
+brings; the book is built without them.
 """
 import hashlib
 import io
