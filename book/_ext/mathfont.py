@@ -16,13 +16,11 @@ from fontTools.ttLib.tables import otTables
 HERE = Path(__file__).resolve().parent
 OUT, LIST = HERE.parent / "_static" / "fonts" / "mathematics.woff2", HERE / "temml" / "characters.txt"
 NAME = "d2c Mathematics"    # the font's licence asks that what is changed be called something else
-CHARACTERS = [(0x20, 0x7E), (0xA0, 0xBF), (0xD7, 0xD7), (0xF7, 0xF7), (0x131, 0x131), (0x237, 0x237),   # Latin
-              (0x2C6, 0x2DC), (0x300, 0x338), (0x391, 0x3F6), (0x2010, 0x2063), (0x20D0, 0x20E1),       # accents, Greek, spaces
-              (0x2102, 0x213F), (0x2190, 0x2194), (0x21A6, 0x21A6), (0x21D0, 0x21D4), (0x27F5, 0x27FA),  # letters, arrows
-              (0x2200, 0x22FF), (0x25A0, 0x25A1), (0x2A00, 0x2A06), (0x2A7D, 0x2A7E),                   # operators
-              (0x2300, 0x230B), (0x2329, 0x232A), (0x239B, 0x23B5), (0x23DC, 0x23DF), (0x27E8, 0x27E9),  # brackets and their pieces
-              (0x1D434, 0x1D467), (0x1D6A4, 0x1D6A5), (0x1D6E2, 0x1D71B),                               # italic
-              (0x1D49C, 0x1D4B5), (0x1D538, 0x1D551)]                                                   # script and double-struck capitals
+CHARACTERS = [*map(ord, " \u00a0\u2009§¬¯°±´·×÷ıȷˆˇ˘˙˚˜‖‘’“”†‡…′″‴\u2061\u2062\u2063ϑϕϖϱϵℂℋℐℒℓℕℙℚℛℜℝℤℬℰℱℳ←↑→↓↔↦⇐⇒⇔⟵⟶⟷⟸⟹⟺"
+                   "∀∂∃∅∆∇∈∉∋∏∐∑−∓∗∘√∝∞∠∣∥∧∨∩∪∫∮∼≃≅≈≔≠≡≤≥≪≫⊂⊃⊆⊇⊕⊖⊗⊙⊤⊥⋀⋁⋂⋃⋅⋆⋮⋯⋱⌀⌈⌉⌊⌋⏞⏟⟨⟩"),
+              *range(0x21, 0x7F), *range(0x391, 0x3AA), *range(0x3B1, 0x3CA),      # Latin, Greek
+              *range(0x239B, 0x23B4), *range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C),     # pieces of brackets; italic
+              *range(0x1D49C, 0x1D4B6), *range(0x1D538, 0x1D552)]                  # script and double-struck capitals
 
 
 SIZES = {"ss01": 1200, "ss02": 1800, "ss03": 2400}      # \big, \Big and \bigg, in thousandths
@@ -52,14 +50,24 @@ def add_sizes(font):
         setattr(table, f"{items.removesuffix('Record').removesuffix('Index')}Count", len(getattr(table, items)))
 
 
+def one_size_of_scripts(font):
+    "Let an index of an index take the shapes of an index: their own are half of the font, and hardly differ."
+    gsub = font["GSUB"].table
+    for index in {i for record in gsub.FeatureList.FeatureRecord if record.FeatureTag == "ssty" for i in record.Feature.LookupListIndex}:
+        for table in gsub.LookupList.Lookup[index].SubTable:
+            table = getattr(table, "ExtSubTable", table)
+            table.alternates = {name: shapes[:1]*len(shapes) for name, shapes in table.alternates.items()}
+
+
 def main(source):
     options = subset.Options(flavor="woff2", layout_features=["ssty", "dtls", *SIZES], hinting=False,
                              desubroutinize=False, notdef_outline=True, name_IDs=[0, 1, 2, 3, 4, 5, 6, 13, 14])
     options.drop_tables += ["FFTM"]
     font = subset.load_font(source, options)
     add_sizes(font)
+    one_size_of_scripts(font)
     subsetter = subset.Subsetter(options)
-    subsetter.populate(unicodes=[code for first, last in CHARACTERS for code in range(first, last + 1)])
+    subsetter.populate(unicodes=CHARACTERS)
     subsetter.subset(font)
     constants = font["MATH"].table.MathConstants    # where an index stands under a letter like q, and an exponent at a bracket: as in TeX's cmsy10
     constants.SubscriptBaselineDropMin.Value, constants.SuperscriptBaselineDropMax.Value = 50, 386
