@@ -1,9 +1,12 @@
 """The repository's front door: citation, changelog and what the one setting for the address brings."""
 import configparser
+import io
+import re
 import sys
 import xml.etree.ElementTree as ET
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 
@@ -69,8 +72,45 @@ def test_an_address_that_is_none_is_refused():
 
 
 def test_stylesheets_keep_what_is_used():
-    css = ".a{color:red}.b,.a>.c{x:y}.b{z:w}@media print{.b{p:q}.a{p:q}}a:not(.b){s:t}@font-face{src:url(x)}"
-    assert slim.slim_css(css, {"a", "c"}).split("\n") == [".a{color:red}", ".a>.c{x:y}", "@media print{.a{p:q}}", "a:not(.b){s:t}", "@font-face{src:url(x)}"]
+    css = (".a{color:red}.b,.a>.c{x:y}.b{z:w}@media print{.b{p:q}.a{p:q}}a:not(.b){s:t}#d,#e{u:v}.a{--f:1;--g:2;x:var(--f)}.a{--g:3}"
+           ".a{x:y;&:hover{--g:4}}@font-face{src:url(x)}")
+    assert slim.slim_css(css, {"a", "c", "d"}, {"--f"}).split("\n") == [
+        ".a{color:red}", ".a>.c{x:y}", "@media print{.a{p:q}}", "a:not(.b){s:t}", "#d{u:v}", ".a{--f:1;x:var(--f)}", ".a{x:y;&:hover{--g:4}}", "@font-face{src:url(x)}"]
+
+
+def test_code_keeps_the_names_that_have_cards():
+    assert slim.slim_page('<span class="n">eta</span> <span class="n">ax</span><a href="x"><span class="n">ax</span></a>', {"eta"}) == '<span class="n">eta</span> ax<a href="x"><span class="n">ax</span></a>'
+
+
+def test_figures_look_the_same(browser, tmp_path):
+    "Lines, marks, text, a picture, what is cut off at the axes and a hatch: the browser draws a figure and its slim form alike."
+    from matplotlib import pyplot as plt
+    from PIL import Image, ImageChops, ImageStat
+    from d2c.figures import GREY, use_style
+    use_style()
+    rng, (fig, axes) = np.random.default_rng(0), plt.subplots(1, 3, figsize=(8, 3))
+    axes[0].plot(rng.normal(size=100).cumsum(), "o-", alpha=.5, label=r"$\bar\alpha_t$")
+    axes[0].set(xlim=(20, 60), title="10 % of it", yscale="symlog")
+    axes[0].legend()
+    axes[1].imshow(rng.random((8, 8)), alpha=.7)
+    axes[2].scatter(*rng.normal(size=(2, 50)), c=rng.random(50), marker="x")
+    axes[2].bar([0, 1], [1, 2], hatch="//", facecolor="none", edgecolor="C1")
+    fig.savefig(tmp_path/"whole.svg")
+    plt.close(fig)
+    whole = (tmp_path/"whole.svg").read_text(encoding="utf-8")
+    small = slim.slim_svg(whole)
+    assert len(small) < .75*len(whole) and GREY not in small and "\n" not in small
+    ids, used = set(re.findall(r' id="([^"]*)"', small)), set(re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', small))
+    assert ids == {a or b for a, b in used}
+    page, shots = browser.new_page(color_scheme="light"), []
+    for svg in whole.replace(GREY, "#6b6b6b"), small:
+        page.goto("about:blank")
+        (tmp_path/"figure.svg").write_text(svg, encoding="utf-8")
+        page.goto((tmp_path/"figure.svg").as_uri())
+        shots.append(Image.open(io.BytesIO(page.screenshot())).convert("L"))
+    page.close()
+    assert ImageStat.Stat(shots[0]).stddev[0] > 10
+    assert ImageStat.Stat(ImageChops.difference(*shots)).mean[0] < .05
 
 
 def test_paths_keep_their_points():

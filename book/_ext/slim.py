@@ -1,9 +1,12 @@
 """Make the built site light: stylesheets and icon fonts without what no page uses, figures in fewer bytes.
 
-A rule of a stylesheet goes if each of its selectors names a class that stands in no page and in no script.
+A rule of a stylesheet goes if each of its selectors names a class or an id that stands in no page and in no script.
 """
+import json
 import re
+import xml.etree.ElementTree as ET
 from base64 import b64decode, b64encode
+from collections import defaultdict
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -16,27 +19,26 @@ from PIL import Image
 from d2c.figures import GREY
 
 FONTS = "_static/vendor/fontawesome/webfonts"
-BOOTSTRAP = {"show", "fade", "active", "disabled", "collapsing", "tooltip", "tooltip-inner", "tooltip-arrow"}    # what its script sets on this site's elements
+UNUSED = "bootstrap.js", "bootstrap.js.LICENSE.txt", "fontawesome.js", "fontawesome.js.LICENSE.txt"    # see _templates/static/webpack-macros.html
 
 
 class Classes(HTMLParser):
-    "Collects the classes of all elements."
+    "Collects the classes and ids of all elements."
     def __init__(self):
         super().__init__()
         self.found = set()
 
     def handle_starttag(self, tag, attributes):
         for name, value in attributes:
-            if name == "class": self.found |= set((value or "").split())
+            if name in ("class", "id"): self.found |= set((value or "").split())
 
 
 def words_in_use(site):
-    "Classes of all pages, and every word of the scripts, any of which may become a class."
+    "Classes and ids of all pages, and every word of the scripts, any of which may become one."
     pages = Classes()
     for path in site.rglob("*.html"): pages.feed(path.read_text(encoding="utf-8"))
-    scripts = [path.read_text(encoding="utf-8", errors="replace") for pattern in ("*.js", "*.mjs") for path in (site/"_static").rglob(pattern)
-               if path.name != "bootstrap.js"]
-    return pages.found.union(BOOTSTRAP, *(re.findall(r"[\w-]+", script) for script in scripts))
+    scripts = [path.read_text(encoding="utf-8", errors="replace") for pattern in ("*.js", "*.mjs") for path in (site/"_static").rglob(pattern)]
+    return pages.found.union(*(re.findall(r"[\w-]+", script) for script in scripts))
 
 
 def selectors(prelude):
@@ -49,23 +51,38 @@ def selectors(prelude):
 
 
 def can_match(selector, words):
-    "Whether every class that the selector asks for is a word in use; what stands in `:not(…)` and the like is not asked for."
-    return all(name.value in words for dot, name in zip(selector, selector[1:]) if dot == "." and name.type == "ident")
+    "Whether every class and id that the selector asks for is a word in use; what stands in `:not(…)` and the like is not asked for."
+    classes = [name for dot, name in zip(selector, selector[1:]) if dot == "." and name.type == "ident"]
+    return all(name.value in words for name in classes + [token for token in selector if token.type == "hash"])
 
 
-def slim_css(css, words):
-    "The stylesheet without rules that match nothing."
+def slim_css(css, words, variables):
+    "The stylesheet without rules that match nothing, and without values that no name in `variables` asks for."
     def rules(found):
         for rule in found:
             if rule.type == "qualified-rule":
                 alive = [s for s in selectors(rule.prelude) if can_match(s, words)]
-                if alive: yield ",".join(tinycss2.serialize(s).strip() for s in alive) + "{" + tinycss2.serialize(rule.content).strip() + "}"
+                content = declarations(rule.content, variables)
+                if alive and content: yield ",".join(tinycss2.serialize(s).strip() for s in alive) + "{" + content + "}"
             elif rule.type == "at-rule" and rule.lower_at_keyword in ("media", "supports"):
                 if inside := "".join(rules(tinycss2.parse_rule_list(rule.content, True, True))):
                     yield f"@{rule.at_keyword}{tinycss2.serialize(rule.prelude).rstrip()}{{{inside}}}"
             elif rule.type != "error":
                 yield rule.serialize()
     return "\n".join(rules(tinycss2.parse_stylesheet(css, True, True)))
+
+
+def declarations(content, variables):
+    "The content of a rule; one that has more than declarations stays as it is."
+    found = tinycss2.parse_declaration_list(content, True, True)
+    if any(d.type != "declaration" for d in found): return tinycss2.serialize(content).strip()
+    return ";".join(d.serialize() for d in found if not d.name.startswith("--") or d.name in variables)
+
+
+def variables_in_use(site):
+    "Names of values that a stylesheet, a page or a script asks for, or asks for by way of others."
+    texts = [path.read_text(encoding="utf-8", errors="replace") for kind in ("*.css", "*.html", "*.js", "*.mjs") for path in site.rglob(kind)]
+    return {name for text in texts for name in re.findall(r"(?:var\(|[\"'`])\s*(--[\w-]+)", text)}
 
 
 def slim_fonts(site, css):
@@ -81,17 +98,76 @@ def slim_fonts(site, css):
 
 
 EMBEDDED = re.compile(r"data:image/png;base64,\s*([^\"]+)")
-PATH, MARK, PLACE = re.compile(r' d="([^"]*)"'), re.compile(r"<use [^>]*"), re.compile(r' ([xy])="(-?[\d.]+)"')
-INK = """<style>svg { --ink: #6b6b6b } @media (prefers-color-scheme: dark) { svg { --ink: #a8a8a8 } }</style>"""
+NAMESPACE, HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+REFERENCE = re.compile(r"(?<=url\(#)[^)]+|(?<=^#).+")
+INK = "svg{--ink:#6b6b6b}@media(prefers-color-scheme:dark){svg{--ink:#a8a8a8}}*{stroke-linejoin:round;stroke-linecap:butt}"
+MOVE = re.compile(r"translate\((-?[\d.]+)[ ,]+(-?[\d.]+)\)")
 
 
 def slim_svg(svg):
-    "A figure with its pictures as lossless WebP and coordinates to a hundredth of a point, its grey text darker by day and lighter by night."
-    svg = EMBEDDED.sub(lambda png: webp(b64decode(png[1])) or png[0], svg)
-    svg = PATH.sub(lambda d: f' d="{slim_path(d[1])}"', svg)
-    svg = MARK.sub(lambda mark: PLACE.sub(lambda at: f' {at[1]}="{short(round(100*float(at[2])))}"', mark[0]), svg)
-    svg = re.sub(r"\n\s*", "\n", re.sub(r"<metadata>.*?</metadata>|<!DOCTYPE[^>]*>", "", svg, flags=re.S))
-    return re.sub(rf"(fill|stroke): {GREY}", r"\1: var(--ink)", svg).replace("<defs>", f"{INK}<defs>", 1)
+    """A figure of Matplotlib's in few bytes, its grey text darker by day and lighter by night.
+
+    Pictures become lossless WebP, coordinates are exact to a hundredth of a point, and what is drawn alike shares a class.
+    """
+    root = ET.fromstring(EMBEDDED.sub(lambda png: webp(b64decode(png[1])) or png[0], svg))
+    for element in root.iter(): slim_element(element)
+    shorten_names(root)
+    root[:] = [ET.Element("style"), *flat(root)]
+    root[0].text = INK + share_styles(root)
+    root.set("xmlns", NAMESPACE[1:-1])
+    return ET.tostring(root, encoding="unicode").replace(" />", "/>")
+
+
+def slim_element(element):
+    "Without namespaces and blanks, lengths and moves in hundredths."
+    element.tag = element.tag.removeprefix(NAMESPACE)
+    element.text, element.tail = (element.text or "").strip() or None, None
+    if HREF in element.attrib: element.set("href", element.attrib.pop(HREF))
+    if "d" in element.attrib: element.set("d", slim_path(element.get("d")))
+    if move := MOVE.fullmatch(element.get("transform", "")) if element.tag == "use" and "x" not in element.attrib else None:
+        del element.attrib["transform"]
+        element.set("x", move[1]), element.set("y", move[2])
+    for name in element.attrib.keys() & {"x", "y", "width", "height"} if element.tag != "svg" else (): element.set(name, hundredths(element.get(name)))
+    if "transform" in element.attrib: element.set("transform", MOVE.sub(lambda m: f"translate({hundredths(m[1])} {hundredths(m[2])})", element.get("transform")))
+
+
+def hundredths(number):
+    return short(round(100*float(number)))
+
+
+def shorten_names(root):
+    "Ids that something refers to become a, b, c …; the others go."
+    used = dict.fromkeys(name for element in root.iter() for value in element.attrib.values() for name in REFERENCE.findall(value))
+    names = {old: word(number) for number, old in enumerate(used)}
+    for element in root.iter():
+        if "id" in element.attrib and element.get("id") not in names: del element.attrib["id"]
+        for key, value in element.attrib.items():
+            element.set(key, names[value] if key == "id" else REFERENCE.sub(lambda old: names[old[0]], value))
+
+
+def word(number):
+    "a … z, aa, ab …"
+    return (word(number//26 - 1) if number > 25 else "") + chr(97 + number % 26)
+
+
+def flat(element):
+    "The children, those of groups that say nothing in place of these."
+    for child in list(element):
+        child[:] = flat(child)
+        if child.tag == "g" and not child.attrib: yield from child
+        elif child.tag not in ("metadata", "style") and (len(child) or child.attrib): yield child
+
+
+def share_styles(root):
+    "Give elements of the same style and clip the same class; the rules of these classes."
+    styles = defaultdict(list)
+    for element in root.iter():
+        parts = [part.strip() for part in element.attrib.pop("style", "").replace(GREY, "var(--ink)").split(";")]
+        if clip := element.attrib.pop("clip-path", ""): parts.append(f"clip-path:{clip}")
+        if any(parts): styles[";".join(filter(None, parts)).replace(": ", ":")].append(element)
+    for number, (style, elements) in enumerate(styles.items()):
+        for element in elements: element.set("class", word(number))
+    return "".join(f".{word(number)}{{{style}}}" for number, style in enumerate(styles))
 
 
 def short(hundredths):
@@ -118,17 +194,33 @@ def webp(png):
     if len(out.getvalue()) < len(png): return "data:image/webp;base64," + b64encode(out.getvalue()).decode()
 
 
+PLAIN = re.compile(r'(?<!">)<span class="n">(\w+)</span>')
+
+
+def slim_page(html, names):
+    "A page whose code has elements only for what has a colour, a link or a card; `names` have cards."
+    return PLAIN.sub(lambda name: name[0] if name[1] in names else name[1], html)
+
+
+def card_names(site):
+    "The names in code that the cards know."
+    cards = site/"_static/cards.js"
+    return set(re.findall(r"\w+", " ".join(row[1] for row in json.loads(re.search(r"\[.*\]", cards.read_text(encoding="utf-8"))[0])))) if cards.is_file() else set()
+
+
 def slim(app, error):
     if error or app.builder.format != "html": return
     site = Path(app.outdir)
-    words = words_in_use(site)
+    for name in UNUSED: (site/"_static/scripts"/name).unlink(missing_ok=True)
+    words, variables = words_in_use(site), variables_in_use(site)
     theme = [path for path in (site/"_static").rglob("*.css") if not own(app, path.relative_to(site/"_static"))]
     for path in theme:
-        css = slim_css(path.read_text(encoding="utf-8"), words)
+        css = slim_css(path.read_text(encoding="utf-8"), words, variables)
         if "webfonts" in css: css = slim_fonts(site, css)
         path.write_text(css, encoding="utf-8")
     for path in (site/"_static").rglob("*.map"): path.unlink()
-    (site/"_static/scripts/fontawesome.js").unlink(missing_ok=True)
+    names = card_names(site)
+    for path in site.rglob("*.html"): path.write_text(slim_page(path.read_text(encoding="utf-8"), names), encoding="utf-8")
     for path in (site/"_images").glob("*.svg"): path.write_text(slim_svg(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
