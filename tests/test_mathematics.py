@@ -83,7 +83,7 @@ def test_build_fails_on_what_is_not_known(tex, words):
 
 
 def test_all_sizes_of_brackets_are_in_the_font_file():
-    assert (ROOT / "book/_static/fonts/mathematics.woff2").stat().st_size < 150_000
+    assert (ROOT / "book/_static/fonts/mathematics.woff2").stat().st_size < 85_000
     assert all(f'class="{name}"' in mathematics.ET.tostring(mathematics.tree(tex), encoding="unicode") for tex, name in
                ((r"\bigl(", "big1"), (r"\Bigl(", "big2"), (r"\biggl(", "big3")))
 
@@ -118,29 +118,43 @@ def card(tab):
     return tab.inner_text(".symbol-card")
 
 
-SPOTS = [("nbs/schedule.html", "eq-schedule-abar", 0, "share of the signal"), ("nbs/schedule.html", "eq-schedule-linear", 0, "variance of the noise of one step"),
-         ("nbs/forward.html", "eq-forward-marginal", 0, "data at noise level"), ("nbs/forward.html", "eq-forward-x0-eps", 0, "a prediction implies"),
-         ("nbs/posterior.html", "eq-posterior-var", 0, "variance of"), ("nbs/elbo.html", "eq-elbo-snr", 0, "terms of the bound"),
-         ("nbs/ddim.html", "eq-ddim-sigma", 0, "standard deviation of the noise"), ("nbs/ddim.html", "eq-ddim-step", 0, "end of a step"),
-         ("nbs/guidance.html", "eq-guidance-free", 0, "Guess"), ("nbs/oracle.html", "eq-oracle-density", 0, "distributions of the data")]
+SPOTS = [("nbs/schedule.html", "eq-schedule-abar", "βi", "variance of the noise of one step"), ("nbs/forward.html", "eq-forward-marginal", "ϵ", "standard normal noise"),
+         ("nbs/forward.html", "eq-forward-x0-eps", "xˆ0", "clean data that a prediction implies"), ("nbs/posterior.html", "eq-posterior-mean", "μ~t→s", "mean of"),
+         ("nbs/elbo.html", "eq-elbo-snr", "SNR", "signal-to-noise ratio"), ("nbs/ddim.html", "eq-ddim-sigma", "η", "share of DDPM’s noise"),
+         ("nbs/ddim.html", "eq-ddim-step", "z", "drawn afresh"), ("nbs/guidance.html", "eq-guidance-free", "γ", "weight of guidance"),
+         ("nbs/oracle.html", "eq-oracle-density", "mk", "mean and covariance of component"), ("nbs/unet.html", "eq-unet-embedding", "ω0", "frequencies"),
+         ("nbs/training.html", "eq-training-simple", "fθ", "the network"), ("nbs/memorisation.html", "eq-memorisation-weights", "xi", "a picture")]
 
 
-@pytest.mark.parametrize("name, label, steps, words", SPOTS)
-def test_keyboard_alone(name, label, steps, words, tab, address):
+@pytest.mark.parametrize("name, label, sign, words", SPOTS)
+def test_keyboard_alone(name, label, sign, words, tab, address):
+    "Tab reaches the equation, Enter opens the first card, arrows lead to the symbol; Escape closes and leaves the focus on the equation."
     tab.goto(address + name)
     tab.evaluate("""id => { const all = [...document.querySelectorAll('[data-symbols]')], one = document.querySelector('#equation-' + id + ' > .formula');
       one.scrollIntoView({block: 'center'}); const before = all[all.indexOf(one) - 1]; before ? before.focus() : document.body.focus(); }""", label)
+    shown = lambda: "".join(tab.text_content(".symbol-here").split())
+    here = lambda: tab.evaluate("document.activeElement.parentElement.id") == f"equation-{label}"
+    closed = lambda: tab.evaluate("document.querySelector('.symbol-card').hidden && !document.querySelector('.symbol-here')")
     for _ in range(40):
         tab.keyboard.press("Tab")
-        if tab.evaluate("document.activeElement.parentElement.id") == f"equation-{label}": break
+        if here(): break
     else: pytest.fail("Tab does not reach the equation")
-    for _ in range(steps + 1): tab.keyboard.press("ArrowRight")
-    assert words in card(tab)
     tab.keyboard.press("Enter")
-    assert tab.evaluate("document.activeElement.closest('.symbol-card') !== null")
+    card(tab)
+    for _ in range(40):
+        if shown() == sign: break
+        tab.keyboard.press("ArrowRight")
+    else: pytest.fail(f"the arrows do not reach {sign}")
+    assert words in card(tab)
+    assert here()
     tab.keyboard.press("Escape")
-    assert tab.evaluate("document.querySelector('.symbol-card').hidden")
-    assert tab.evaluate("document.activeElement.parentElement.id") == f"equation-{label}"
+    assert closed() and here()
+    tab.keyboard.press("ArrowRight")
+    card(tab)
+    tab.keyboard.press("Enter")
+    assert tab.evaluate("document.activeElement.closest('.symbol-card') !== null"), "Enter does not lead into the card"
+    tab.keyboard.press("Escape")
+    assert closed() and here()
 
 
 def test_pointing_opens_a_card_and_lights_the_code(tab, address):
@@ -159,6 +173,31 @@ def test_an_equation_opens_its_code(tab, address):
     assert "assert" in tab.inner_text(".eq-panel") or "Check" in tab.inner_text("#equation-eq-ddim-sigma + .eq-links")
     tab.click("#equation-eq-ddim-sigma .eq-open")
     assert not tab.query_selector(".eq-panel")
+
+
+def test_equations_open_the_code_of_other_pages(tab, address):
+    "On the page of all equations, with a server and from the file system: the function, then the check."
+    for root in (address, SITE.as_uri() + "/"):
+        page = tab if root == address else tab.context.browser.new_page()
+        page.goto(root + "book/equations.html")
+        entry = page.locator(".eq-entry", has=page.locator("a[href$='#equation-eq-posterior-mean']")).first
+        entry.locator(".eq-open").click()
+        panel = entry.locator(".eq-panel")
+        panel.locator(".highlight").nth(1).wait_for()
+        assert "def q_posterior" in panel.locator(".highlight").first.inner_text()
+        assert panel.locator("p").all_inner_texts()[0].startswith("Code: ") and panel.locator("p").all_inner_texts()[-1].startswith("Check: ")
+        assert "assert" in panel.locator(".highlight").last.inner_text()
+        entry.locator(".eq-open").click()
+        assert not panel.count()
+
+
+def test_names_on_cards_lead_to_their_entries(tab, address):
+    tab.goto(address + "nbs/ddim.html")
+    tab.locator("#equation-eq-ddim-sigma [data-s]").first.click()
+    card(tab)
+    tab.click(".symbol-card a:text-is('ddim_sigma')")
+    tab.wait_for_url(address + "book/api.html#d2c.ddim.ddim_sigma")
+    assert tab.locator(":target").count() == 1
 
 
 def test_card_stays_on_a_phone(tab, address):

@@ -16,6 +16,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.errors import SphinxError
 from sphinx.util.math import get_node_equation_number
 
+import panels
 import symbols
 
 TEMML = Path(__file__).parent / "temml"
@@ -215,6 +216,9 @@ def collect_cards(app, pagename, templatename, context, doctree):
         if len(found) != wanted:
             raise SphinxError(f"{NOTATION}.md: {wanted} rows of symbols were read and {len(found)} are on the page; a row is | $symbol$ | code | meaning | shape | where |")
         app.cards = [[re.sub(r' (?:data-s|id)="[^"]*"|</?p>', "", from_chapters(cell)).strip() for cell in row] for row in found]
+        entries = app.env.get_domain("py").objects
+        for row in app.cards:
+            row[1] = panels.link_names(row[1], row[4], entries, lambda name: f"../{entries[name].docname}.html#{entries[name].node_id}")
 
 
 def from_chapters(html):

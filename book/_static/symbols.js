@@ -91,24 +91,41 @@
     else if (event.key == "Enter") { pinned = true; card.querySelector("a")?.focus(); }
   });
 
-  // The function under an equation, from the page itself, or a link to it.
-  function panel(button) {
-    const line = button.closest("div.math").nextElementSibling, old = line.nextElementSibling;
+  // The function that implements an equation and the check that guards it: cells of this page, or of another.
+  const cellsOf = chapter => cellsOf[chapter] ??= new Promise(done => {
+    const script = document.createElement("script");
+    script.src = new URL(`cells/${chapter}.js`, here);
+    script.onload = () => done(CELLS[chapter]);
+    script.onerror = () => done({});
+    document.head.append(script);
+  });
+
+  async function code(link) {
+    const page = link.pathname, id = decodeURIComponent(link.hash.slice(1));
+    if (page == location.pathname) return document.getElementById(id)?.nextElementSibling?.closest(".cell")?.querySelector(".highlight")?.cloneNode(true);
+    const box = document.createElement("div");
+    box.innerHTML = (await cellsOf(page.match(/(\w+)\.html$/)?.[1]))[id] || "";
+    return box.firstElementChild;
+  }
+
+  async function panel(button) {
+    const line = button.closest(".eq-entry > p") || button.closest("div.math").nextElementSibling, old = line.nextElementSibling;
     const open = !old?.classList.contains("eq-panel");
     button.setAttribute("aria-expanded", open);
     if (!open) return old.remove();
-    const box = document.createElement("div");
+    const box = document.createElement("div"), seen = new Set();
     box.className = "eq-panel";
-    const seen = new Set();
-    for (const link of line.querySelectorAll("a")) {
-      const id = link.getAttribute("href").startsWith("#") && decodeURIComponent(link.hash.slice(1));
-      const cell = id && document.getElementById(id)?.nextElementSibling?.closest(".cell")?.querySelector(".highlight");
-      const title = document.createElement("p");
-      title.append(link.cloneNode(true));
-      box.append(title);
-      if (cell && !seen.has(id)) seen.add(id), box.append(cell.cloneNode(true)), box.lastChild.querySelectorAll("button, [id]").forEach(e => e.tagName == "BUTTON" ? e.remove() : e.removeAttribute("id"));
-    }
     line.after(box);
+    for (const link of line.querySelectorAll("a[href*='#cell-']")) {
+      const cell = !seen.has(link.href) && await code(link), title = document.createElement("p");
+      seen.add(link.href);
+      title.append(link.querySelector("code") ? "Code: " : "Check: ", link.cloneNode(true));
+      box.append(title);
+      if (!cell) continue;
+      cell.querySelectorAll("button").forEach(e => e.remove());
+      cell.querySelectorAll("[id]").forEach(e => e.removeAttribute("id"));
+      box.append(cell);
+    }
   }
 
   addEventListener("DOMContentLoaded", () => {
@@ -122,6 +139,12 @@
       Object.assign(button, {type: "button", className: "eq-open", textContent: number.firstChild.textContent.trim(), title: "Show the code and the check of this equation"});
       button.setAttribute("aria-expanded", "false");
       number.firstChild.replaceWith(button);
+    }
+    for (const line of document.querySelectorAll(".eq-entry > p:has(a[href*='#cell-'])")) {
+      const button = document.createElement("button");
+      Object.assign(button, {type: "button", className: "eq-open", textContent: "Show"});
+      button.setAttribute("aria-expanded", "false");
+      line.append(" · ", button);
     }
   });
 })();
