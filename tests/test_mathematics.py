@@ -88,6 +88,12 @@ def test_all_sizes_of_brackets_are_in_the_font_file():
                ((r"\bigl(", "big1"), (r"\Bigl(", "big2"), (r"\biggl(", "big3")))
 
 
+def test_the_font_has_the_italic_of_every_letter():
+    "A browser draws the letter of an `mi` as its italic, which has a code of its own."
+    italic = [chr(0x1D434 + i) for i in range(52) if i != 33] + ["ℎ"] + [chr(0x1D6E2 + i) for i in range(58)]
+    assert not set(italic) - mathematics.characters()
+
+
 # ---- the built site ----
 
 IDENTIFIERS = """exceptions => {
@@ -180,7 +186,7 @@ def test_equations_open_the_code_of_other_pages(tab, address):
     for root in (address, SITE.as_uri() + "/"):
         page = tab if root == address else tab.context.browser.new_page()
         page.goto(root + "book/equations.html")
-        entry = page.locator(".eq-entry", has=page.locator("a[href$='#equation-eq-posterior-mean']")).first
+        entry = page.locator(".eq-entry", has=page.locator("p > a:first-child[href$='#equation-eq-posterior-mean']")).first
         entry.locator(".eq-open").click()
         panel = entry.locator(".eq-panel")
         panel.locator(".highlight").nth(1).wait_for()

@@ -16,10 +16,10 @@ from fontTools.ttLib.tables import otTables
 HERE = Path(__file__).resolve().parent
 OUT, LIST = HERE.parent / "_static" / "fonts" / "mathematics.woff2", HERE / "temml" / "characters.txt"
 NAME = "d2c Mathematics"    # the font's licence asks that what is changed be called something else
-CHARACTERS = [*map(ord, " \u00a0\u2009§¬¯°±´·×÷ıȷˆˇ˘˙˚˜‖‘’“”†‡…′″‴\u2061\u2062\u2063ϑϕϖϱϵℂℋℐℒℓℕℙℚℛℜℝℤℬℰℱℳ←↑→↓↔↦⇐⇒⇔⟵⟶⟷⟸⟹⟺"
+CHARACTERS = [*map(ord, " \u00a0\u2009§¬¯°±´·×÷ıȷˆˇ˘˙˚˜‖‘’“”†‡…′″‴\u2061\u2062\u2063ϑϕϖϱϵℂℋℎℐℒℓℕℙℚℛℜℝℤℬℰℱℳ←↑→↓↔↦⇐⇒⇔⟵⟶⟷⟸⟹⟺"
                    "∀∂∃∅∆∇∈∉∋∏∐∑−∓∗∘√∝∞∠∣∥∧∨∩∪∫∮∼≃≅≈≔≠≡≤≥≪≫⊂⊃⊆⊇⊕⊖⊗⊙⊤⊥⋀⋁⋂⋃⋅⋆⋮⋯⋱⌀⌈⌉⌊⌋⏞⏟⟨⟩"),
               *range(0x21, 0x7F), *range(0x391, 0x3AA), *range(0x3B1, 0x3CA),      # Latin, Greek
-              *range(0x239B, 0x23B4), *range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C),     # pieces of brackets; italic
+              *range(0x239B, 0x23B4), *range(0x1D434, 0x1D468), *range(0x1D6A4, 0x1D6A6), *range(0x1D6E2, 0x1D71C),     # pieces of brackets; italic, of which ℎ stands above
               *range(0x1D49C, 0x1D4B6), *range(0x1D538, 0x1D552)]                  # script and double-struck capitals
 
 
