@@ -143,6 +143,7 @@
     for (const line of document.querySelectorAll(".eq-entry > p:has(a[href*='#cell-'])")) {
       const button = document.createElement("button");
       Object.assign(button, {type: "button", className: "eq-open", textContent: "Show"});
+      button.setAttribute("aria-label", `Show the code and the check of ${line.firstChild.textContent}`);
       button.setAttribute("aria-expanded", "false");
       line.append(" · ", button);
     }
