@@ -20,10 +20,11 @@ SOURCES := $(wildcard nbs/*.ipynb d2c/*.py d2c/datasets/*/* d2c/weights/* d2c/wo
            $(shell find book -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf test serve export clean
+.PHONY: help book draft pdf test serve export clean
 
 help:
 	@echo "make book     build the website: sets up $(VENV), runs the chapters, prints where the site is"
+	@echo "make draft    build the page of one chapter: make draft NAME=forward"
 	@echo "make pdf      print the built site as one PDF (with Chromium)"
 	@echo "make test     test every chapter, the library, the package and the built site"
 	@echo "make serve    show the built site at http://localhost:8000"
@@ -77,6 +78,11 @@ $(SITE)/index.html: $(READY) $(SOURCES)
 	@mkdir -p _build && touch _build/.began
 	@$(BIN)/python book/_ext/build.py
 	@touch -r _build/.began $@
+
+draft: $(READY)
+	@test -n "$(NAME)" || { echo "Name a chapter: make draft NAME=forward"; exit 1; }
+	@$(BIN)/python tests/exported.py
+	@$(BIN)/python book/_ext/build.py $(NAME)
 
 pdf: book
 	@$(BIN)/python book/_ext/pdf.py

@@ -150,9 +150,9 @@ def small_book(tmp_path_factory):
     return folder, build(folder)
 
 
-def build(folder):
+def build(folder, *chapter):
     environment = {**os.environ, "PYTHONPATH": str(folder), "NO_COLOR": "1"}
-    return subprocess.run([sys.executable, "book/_ext/build.py"], cwd=folder, env=environment, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "book/_ext/build.py", *chapter], cwd=folder, env=environment, capture_output=True, text=True)
 
 
 def page(folder, name):
@@ -199,6 +199,16 @@ def test_only_changed_chapters_run_again(small_book):
     module.write_text(module.read_text() + "\n# changed\n")
     log = build(folder).stdout
     assert "running 1 of 2 chapters" in log and re.search(r"^  late +[0-9.]+ s$", log, re.M) and "  early" not in log, log
+
+
+def test_a_draft_runs_one_chapter_alone(small_book):
+    folder, _ = small_book
+    write_notebook(folder / "nbs" / "early.ipynb", EQUATION, "#| default_exp early", CODE, CHECK, "raise RuntimeError('not to be run')")
+    write_notebook(folder / "nbs" / "late.ipynb", "# Late\n\nSee {numref}`fig-without-outputs`.", "print('dra' + 'wn')")
+    result, before = build(folder, "late"), page(folder, "nbs/late")
+    assert result.returncode == 0 and "running 1 of 1" in result.stdout, result.stderr
+    assert "drawn" in (folder / "_build" / "draft" / "nbs" / "late.html").read_text() and page(folder, "nbs/late") == before
+    assert "no chapter “lat”" in build(folder, "lat").stderr
 
 
 def test_failing_cell_fails_the_build_every_time_with_its_place(small_book):

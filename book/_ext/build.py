@@ -38,18 +38,28 @@ def quiet_kernels(folder):
     os.environ["IPYTHONDIR"] = str(folder.resolve())
 
 
-def main():
+def draft_of(name):
+    "Options of a build that runs one chapter alone: of the others no cell runs, and what they lack is no fault."
+    chapters = {path.stem: path.as_posix() for path in Path("nbs").glob("*.ipynb")}
+    if name not in chapters: sys.exit(f"There is no chapter “{name}”; make draft NAME=… takes one of {', '.join(sorted(chapters))}.")
+    return {"nb_execution_excludepatterns": [path for stem, path in chapters.items() if stem != name] + ["book/*.md"]}
+
+
+def main(name=None):
+    "Build the site; with the name of a chapter, a draft of it."
     quiet_kernels(BUILD / ".ipython")
-    new, site = BUILD / "html.new", BUILD / "html"
+    site = BUILD / ("draft" if name else "html")
+    new, options = site.with_suffix(".new"), draft_of(name) if name else {}
     for folder in (new, BUILD / "jupyter_execute"):
         shutil.rmtree(folder, ignore_errors=True)
-    result = build_sphinx(".", new, path_config="_config.yml", noconfig=True, warningiserror=True, keep_going=True,
-                          confoverrides={"nitpicky": True, "latex_individualpages": False})
+    result = build_sphinx(".", new, path_config="_config.yml", noconfig=True, warningiserror=not name, keep_going=not name,
+                          confoverrides={"nitpicky": True, "latex_individualpages": False, **options})
     if result:
         sys.exit(f"\nThe book was not built: {reason(result)}.")
     shutil.rmtree(site, ignore_errors=True)  # the old site stays until a new one is whole
     new.rename(site)
+    if name: print(f"\nThe chapter is at {site}/nbs/{name}.html; the others have no outputs there.")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

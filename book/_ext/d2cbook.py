@@ -339,7 +339,8 @@ def survey(app, env, docnames):
     fail(app.d2c.check())
     chapters = [Chapter(Path(env.doc2path(docname)), cells, render(Path(env.doc2path(docname)).read_text(encoding="utf-8"), cells, app.d2c.root))
                 for docname, cells in app.d2c.notebooks.items()]
-    run_ahead(chapters, app.config.nb_execution_cache_path)
+    left_out = app.config.nb_execution_excludepatterns
+    run_ahead([c for c in chapters if not any(c.path.match(pattern) for pattern in left_out)], app.config.nb_execution_cache_path)
 
 
 def collect_formulas(app, doctree):
