@@ -137,10 +137,14 @@ ENTRIES = {"dl.py": 20, ".indextable li": 60}    # of these the first so many
 WHOLE = "nbs/saving.html"    # here they are looked at one by one; elsewhere their text alone counts
 
 
-@pytest.mark.parametrize("name", [page for page in PAGES if page != "index.html"] or [""])    # that one only leads to the first page
-def test_accessible(name, shared, address):
+ON_A_PHONE = ["book/index.html", "nbs/guidance.html"]    # where menus fold and wide things scroll
+
+
+@pytest.mark.parametrize("name, width", [(page, 1280) for page in PAGES if page != "index.html"] + [(page, 390) for page in ON_A_PHONE])    # that one only leads to the first page
+def test_accessible(name, width, shared, address):
     "Nothing serious or critical; no colour that is hard to read, by day or by night."
     tab = shared.new_page()
+    tab.set_viewport_size({"width": width, "height": 900})
     try:
         tab.goto(address + name, wait_until="load")
         tab.add_style_tag(content=STILL)
