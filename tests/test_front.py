@@ -13,6 +13,7 @@ import yaml
 from conftest import ROOT
 
 sys.path.insert(0, str(ROOT/"book"/"_ext"))
+import pdf
 import slim
 import website
 
@@ -131,3 +132,38 @@ def test_a_small_site_with_and_without_an_address(repository, tmp_path):
     assert {part for part in expected if part in page} == (expected if repository else set())
     assert (tmp_path/"out"/"sitemap.xml").is_file() == bool(repository)
     assert repository or not [word for word in ("github.", "colab.", "og:", "canonical") if word in page]
+
+
+PAGE = """<html><head><title>{0}</title></head><body><nav class="bd-links"><p class="caption">Part</p><ul><li><a href="{1}">1. One</a></li><li><a href="{2}">2. Two</a></li></ul></nav>
+<article class="bd-article"><h1 id="top">{0}</h1><p>See <a href="{2}#top">the other</a>.</p><script>document.body.innerHTML = ""</script></article>{3}</body></html>"""
+
+
+def test_the_book_as_one_pdf(browser, tmp_path, monkeypatch):
+    "Pages in their order, links and the numbers in the contents lead to them, no script of a page runs."
+    import pikepdf
+    monkeypatch.chdir(tmp_path)
+    following = lambda name: f'<a class="right-next" href="{name}">next</a>'
+    site = tmp_path/pdf.SITE
+    for name, text in {"index.html": "", "book/index.html": PAGE.format("Book", "../nbs/one.html", "../nbs/two.html", following("../nbs/one.html")),
+                       "nbs/one.html": PAGE.format("One", "#", "two.html", following("two.html")), "nbs/two.html": PAGE.format("Two", "one.html", "#", "")}.items():
+        (site/name).parent.mkdir(parents=True, exist_ok=True)
+        (site/name).write_text(text, encoding="utf-8")
+    paths = list(pdf.pages(site))
+    together = site/"book"/"whole.html"
+    together.write_text(pdf.gather(paths), encoding="utf-8")
+    pdf.print_pdf(together, pdf.OUT, browser.new_page)
+    pages = pdf.page_numbers(pdf.OUT)
+    assert pages == {"nbs-one--": 3, "nbs-two--": 4, "nbs-two--top": 4}
+    with pikepdf.open(pdf.OUT) as made: assert [str(part.Title) for part in outline(made.Root.Outlines)] == ["Book", "One", "Two"]
+    tab = browser.new_page()
+    tab.set_content(pdf.gather(paths))
+    tab.evaluate(pdf.NUMBER, pages)
+    assert tab.locator(".all-pages li").all_inner_texts() == ["1. One\n3", "2. Two\n4"]
+    tab.close()
+
+
+def outline(entries):
+    entry = entries.get("/First")
+    while entry is not None:
+        yield entry
+        entry = entry.get("/Next")
