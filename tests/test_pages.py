@@ -188,6 +188,7 @@ def test_without_a_server(browser):
     assert tab.evaluate("document.documentElement.dataset.mode") in ("light", "dark")
     tab.locator("a.right-next").click()
     tab.wait_for_url(root + "nbs/elbo.html")
-    assert not errors
     assert first_result(tab, root, "alpha bar").startswith("nbs/schedule.html")    # without the excerpts, which need a server
+    tab.get_by_text("Search finished").wait_for()
+    assert not errors
     tab.close()
