@@ -2,13 +2,15 @@
 
 # %% auto #0
 __all__ = ['RATE', 'Reading', 'deviation', 'threshold', 'draws_needed', 'distance', 'Mistake', 'Suspect', 'Report', 'fits',
-           'judge']
+           'judge', 'Complaint', 'same_chance', 'run', 'checked']
 
-# %% ../nbs/verdict.ipynb #6200d71e
-import math, warnings
-from collections.abc import Mapping
+# %% ../nbs/verdict.ipynb #d25a8f1b
+import math, random, threading, warnings
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
+import numpy as np
 import torch
 
 # %% ../nbs/verdict.ipynb #880be5d6
@@ -159,3 +161,69 @@ def judge(
         return Report(subject, "cannot tell", reason, suspects(left), precision, draws, unseen)
     return Report(subject, "right", f"Every number agrees within {precision:.1g}.",
                   precision=precision, unseen=unseen)
+
+# %% ../nbs/verdict.ipynb #cf1f45db
+class Complaint(ValueError):
+    "What is wrong with foreign code, in a sentence; passes through the code that is probed."
+
+@contextmanager
+def same_chance(
+    seed: int = 0,
+):
+    "Inside, the generators of Python, numpy and torch start from a seed; after it they go on as before."
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(seed); np.random.seed(seed); torch.manual_seed(seed)
+    try: yield
+    finally:
+        random.setstate(before[0]); np.random.set_state(before[1]); torch.set_rng_state(before[2])
+
+def run(
+    f: Callable,          # somebody's code
+    *given,               # what to call it with; tensors are copied
+    seed: int = 0,        # of the generators that it may use
+    seconds: float = 60., # that it may take
+):                        # what it returns
+    """Call foreign code, without gradients unless it asks for them.
+
+    Raises ValueError, with one sentence, if it fails, needs a GPU that is not there,
+    changes a tensor that it was given, or has not returned in time.
+    """
+    copies = [a.clone() if torch.is_tensor(a) else a for a in given]
+    out = {}
+    def work():
+        try:
+            with torch.no_grad(): out["value"] = f(*copies)
+        except BaseException as e: out["error"] = e
+    with same_chance(seed):
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(seconds)
+    if thread.is_alive():
+        raise ValueError(f"The code has not returned after {seconds:g} s; does its loop end?")
+    error = out.get("error")
+    if isinstance(error, (Complaint, KeyboardInterrupt)): raise error
+    if error is not None:
+        text = f"{type(error).__name__}: {error}".partition("\n")[0]
+        if "CUDA" in text or "NVIDIA" in text:
+            raise ValueError(f"The code needs a GPU; give it one that runs on the CPU. ({text})") from error
+        raise ValueError(f"The code fails with {text}") from error
+    for old, new in zip(given, copies):
+        if torch.is_tensor(old) and not torch.equal(old, new):
+            raise ValueError("The code changes a tensor that it was given, in place; "
+                             "let it work on a copy.")
+    return out["value"]
+
+def checked(
+    v,                   # what foreign code has returned or handed over
+    shape: tuple,        # that it should have
+    what: str,           # it is, for the sentence
+) -> torch.Tensor:       # float64, a copy
+    "A tensor of numbers of that shape, or Complaint."
+    if isinstance(v, np.ndarray): v = torch.from_numpy(v)
+    if not torch.is_tensor(v):
+        raise Complaint(f"{what} is a {type(v).__name__}, and a tensor is needed.")
+    if v.shape != tuple(shape):
+        raise Complaint(f"{what} has the shape {tuple(v.shape)}, and {tuple(shape)} is needed.")
+    if not v.isfinite().all():
+        raise Complaint(f"{what} has values that are not finite.")
+    return v.detach().to(torch.float64, copy=True).cpu()
