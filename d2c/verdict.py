@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-# %% ../nbs/verdict.ipynb #880be5d6
+# %% ../nbs/verdict.ipynb #9a020483
 class Reading(NamedTuple):
     """Numbers that say what a piece of code does.
 
@@ -23,7 +23,7 @@ class Reading(NamedTuple):
     value: torch.Tensor    # what was read, ĉ, float64 (n,)
     error: torch.Tensor    # standard errors e, float64 (n,); 0: read without chance
     draws: int = 1         # that these standard errors are for
-    rounding: float = 2e-5 # differences that are rounding, of a value or of 1
+    rounding: float | torch.Tensor = 2e-5 # differences that are rounding, of a value or of 1; or (n,)
 
 # %% ../nbs/verdict.ipynb #698554f8
 #| eq: eq-verdict-deviation
