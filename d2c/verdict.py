@@ -71,7 +71,7 @@ def distance(
     if claim is None or len(claim) != len(reading.value): return math.inf
     return math.expm1(deviation(reading, claim).square().log1p().mean().item())**0.5
 
-# %% ../nbs/verdict.ipynb #d638eb36
+# %% ../nbs/verdict.ipynb #eeb4d9a4
 class Mistake(NamedTuple):
     "A mistake that has been made before."
     name: str # a few words, to refer to it
@@ -102,8 +102,9 @@ class Report:
             lines.append(f"  {mistake.name}, distance {far:.2g}: {mistake.what} "
                          f"See {mistake.eq} in the chapter {mistake.eq.split('-')[1]}.")
         if self.unseen:
-            lines.append(f"  Not tested, for here they make no difference: "
-                         f"{', '.join(self.unseen)}.")
+            more = f" and {len(self.unseen) - 4} more" if len(self.unseen) > 4 else ""
+            lines.append("  Not tested, for here they make no difference: "
+                         f"{', '.join(self.unseen[:4])}{more}.")
         return "\n".join(lines)
 
     def raise_if_wrong(self) -> "Report":
@@ -112,7 +113,7 @@ class Report:
         if self.verdict == "cannot tell": warnings.warn(str(self), stacklevel=2)
         return self
 
-# %% ../nbs/verdict.ipynb #4b97bdaf
+# %% ../nbs/verdict.ipynb #b4609c4e
 def fits(
     reading: Reading,
     claim: torch.Tensor | None, # as for `distance`
@@ -133,9 +134,11 @@ def judge(
 
     A mistake that says what the right formula says is not tested, and the report names it.
     """
+    slack = torch.as_tensor(reading.rounding, dtype=torch.float64)
+    if slack.ndim and len(slack) != len(right): slack = slack.min()
     def same(c):
         if c is None or len(c) != len(right): return False
-        return bool(((c - right).abs() <= reading.rounding*right.abs().clamp(min=1)).all())
+        return bool(((c - right).abs() <= slack*right.abs().clamp(min=1)).all())
     unseen = tuple(m.name for m, c in mistakes.items() if same(c))
     others = {m: c for m, c in mistakes.items() if not same(c)}
     suspects = lambda some: tuple(Suspect(m, distance(reading, others[m])) for m in some)
