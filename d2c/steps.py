@@ -2,10 +2,10 @@
 
 # %% auto #0
 __all__ = ['XT', 'G', 'GUESS', 'RIGHT', 'CLIPS', 'PIXELS', 'ROUNDING', 'MISTAKES', 'UPWARDS', 'ASKS_FIRST', 'Claim', 'Stride',
-           'tilde', 'root', 'from_eps', 'from_x0', 'from_v', 'stops', 'numbers', 'Film', 'watch', 'solve', 'spread',
-           'read', 'law_of', 'clipping', 'not_here', 'of_eps', 'of_mean', 'coefs', 'fixed', 'one_beta', 'of_x0',
-           'reads', 'law', 'sampler', 'name_of', 'stepper', 'encoder', 'mixture', 'below', 'transport', 'exact_eps',
-           'arrive', 'moments_off', 'solver', 'noisy_verdict']
+           'tilde', 'root', 'from_eps', 'from_x0', 'from_v', 'stops', 'numbers', 'Film', 'watch', 'least_squares',
+           'spread', 'read', 'law_of', 'clipping', 'not_here', 'of_eps', 'of_mean', 'coefs', 'fixed', 'one_beta',
+           'of_x0', 'reads', 'law', 'sampler', 'name_of', 'stepper', 'encoder', 'mixture', 'below', 'transport',
+           'exact_eps', 'arrive', 'moments_off', 'solver', 'noisy_verdict']
 
 # %% ../nbs/steps.ipynb #4ffd3335
 import inspect, math
@@ -23,7 +23,7 @@ from .verdict import (RATE, Complaint, Mistake, Reading, Report, checked, distan
 class Claim:
     "What a sampler says that it does."
     sched: Schedule
-    times: tuple          # where it stops, from high to low
+    times: tuple          # 1 … T, where it stops, from high to low
     eta: float = 0.       # 1: DDPM
     var: str = "beta_tilde" # of the noise; or "beta", for DDPM
     predicts: str = "eps" # what the network answers: "eps", "x0" or "v"
@@ -48,26 +48,29 @@ class Stride(NamedTuple):
     n: int    # how many there are
     t: float  # from
     s: float  # to
-    at: float # ᾱ_t, as the sampler looks it up
-    as_: float # ᾱ_s, likewise
+    abar_t: float # as the sampler looks it up
+    abar_s: float # likewise
 
     @property
     def one(self): return self.claim.abar(max(self.t - 1, 0)) # ᾱ_{t−1}
     @property
     def last(self): return self.k == self.n - 1
 
-XT, G = torch.eye(2, dtype=torch.float64).unbind() # x_t and the network's answer
+XT, G = 1 + 0j, 1j # x_t and the network's answer, as parts of a vector
 
-def tilde(at, as_): return (1 - as_)/(1 - at)*(1 - at/as_) if at < 1 else 0.
+def tilde(abar_t, abar_s):
+    "β̃ of the step from t to s."
+    return (1 - abar_s)/(1 - abar_t)*(1 - abar_t/abar_s) if abar_t < 1 else 0.
 def root(v): return max(v, 0.)**0.5
-def from_eps(q): return (XT - root(1 - q.at)*G)/q.at**0.5, G
-def from_x0(q): return G, (XT - q.at**0.5*G)/(1 - q.at)**0.5
+def from_eps(q): return (XT - root(1 - q.abar_t)*G)/q.abar_t**0.5, G
+def from_x0(q): return G, (XT - q.abar_t**0.5*G)/(1 - q.abar_t)**0.5
 def from_v(q):
-    a, b = q.at**0.5, root(1 - q.at)
+    a, b = q.abar_t**0.5, root(1 - q.abar_t)
     return a*XT - b*G, b*XT + a*G
 GUESS = {"eps": from_eps, "x0": from_x0, "v": from_v}
 
 def stops(c):
+    "The steps of a claim: pairs of times."
     times = c.times[::-1] if c.up else [*c.times, 0]
     return list(zip(times, times[1:]))
 
@@ -77,14 +80,14 @@ RIGHT = dict(
     look=lambda c, t: c.abar(t),                   # ᾱ of a time
     hears=lambda q: q.t,                           # what the network is told
     guess=lambda q: GUESS[q.claim.predicts](q),    # x̂_0 and ε̂
-    var=lambda q: q.claim.eta**2*tilde(q.at, q.as_), # σ_μ²
-    mean=lambda q, x0, eps, var: q.as_**0.5*x0 + root(1 - q.as_ - var)*eps,
-    loud=lambda q, var: var if q.claim.var == "beta_tilde" else 1 - q.at/q.as_, # σ²
+    var=lambda q: q.claim.eta**2*tilde(q.abar_t, q.abar_s), # σ_μ²
+    mean=lambda q, x0, eps, var: q.abar_s**0.5*x0 + root(1 - q.abar_s - var)*eps,
+    loud=lambda q, var: var if q.claim.var == "beta_tilde" else 1 - q.abar_t/q.abar_s, # σ²
     noise=lambda q, sigma: 0. if q.last else sigma, # what the noise is multiplied by
     law=(0., 0., 0., 3.), # of z: repeated over pixels, images, steps; fourth moment
     clip=None,            # how answers beyond ±1 are treated, see `CLIPS`
 )
-CLIPS = {False: (0., 0., 0.), True: (1., 1., 0.)}
+CLIPS = {False: (0., 0., 0.), True: (1., 1., 0.)} # effect of clipping on x̂_0, ε̂ and x_s
 
 # %% ../nbs/steps.ipynb #4ab05e15
 #| eq: eq-steps-form eq-steps-right
@@ -114,8 +117,7 @@ def numbers(
             at = c.abar(max(hears, 1))
             a, b = at**0.5, (1 - at)**0.5
             p0, r = coefficients(c.predicts, b/a)
-            c0, ceps = y[0]*a + y[1]*p0, y[0]*b + y[1]*r
-            steps += [hears, float(c0), float(ceps), offset, sigma]
+            steps += [hears, y.real*a + y.imag*p0, y.real*b + y.imag*r, offset, sigma]
     except ArithmeticError: return None
     clip = p["clip"] or CLIPS[bool(c.clip)]
     law = RIGHT["law"] if silent else p["law"]
@@ -172,7 +174,7 @@ def watch(
         tau = t[0].item() + 1 - first
         at = c.abar(max(tau, 1))
         a, b = at**0.5, (1 - at)**0.5
-        random = torch.randn(shape, generator=g, dtype=torch.float64)
+        random = torch.randn(shape, generator=g).double()
         best = mean + a*sd**2/(at*sd**2 + 1 - at)*(now - a*mean)
         x0 = 2*torch.tanh(random) if wide else (best + .2*random).clamp(-.9, .9)
         told.append(tau); xs.append(now); x0s.append(x0)
@@ -185,8 +187,8 @@ def watch(
 
 # %% ../nbs/steps.ipynb #8f8dcf5f
 #| eq: eq-steps-difference
-def solve(y, *features):
-    "Least squares: coefficients, their standard errors, and what is left over."
+def least_squares(y, *features):
+    "Least squares of y by k features of its shape: coefficients (k,), their standard errors, what is left over."
     F, y = torch.stack([f.flatten() for f in features], 1), y.flatten()
     scale = F.square().mean(0).sqrt().clamp(min=1e-300)
     A = (F/scale).T @ (F/scale)
@@ -195,10 +197,10 @@ def solve(y, *features):
     rest = y - (F/scale) @ coef
     return coef/scale, (rest.square().mean()*inverse.diagonal()).sqrt()/scale, rest
 
-ROUNDING = 2e-5 # of x, or of 1
+ROUNDING = 2e-5 # in float32, relative to x or to 1
 
 def spread(z, dims):
-    "The share of noise (steps, B, …) that repeats over dims, and its standard error."
+    "The share of noise (steps, B, …) that repeats over dims: its variance, and the standard error of that."
     n = math.prod(z.shape[d] for d in dims)
     if n == 1: return 0., 0.
     means = z.mean(dims)
@@ -221,25 +223,25 @@ def read(
     images = max(16, min(256, size//(steps*math.prod(PIXELS))))
     film = lambda **which: watch(sample, c, images, first, seed=seed, dtype=dtype, **which)
     one, two, wide = film(), film(run_of=1), film(wide=True)
-    if one.told != two.told: raise ValueError("The times that the code tells the network change from run to run.")
+    if one.told != two.told:
+        raise ValueError("The times that the code tells the network change from run to run.")
     n, many = len(one.told), one.x0[0].numel()
-    begin, _, rest = solve(one.x[0] - two.x[0], one.start - two.start)
+    begin, _, rest = least_squares(one.x[0] - two.x[0], one.start - two.start)
     names = ["number of evaluations of the network", "start, of the noise that is given",
              "clipping of x̂_0", "effect of clipping on ε̂", "clipping of x_s"]
-    value, error, rounding, noises, before, same = [], [], [], [], (), True
+    value, error, rounding, noises, before, remembers, same = [], [], [], [], (), 0, True
     for k, tau in enumerate(one.told):
         e1, e2 = one.eps(c, k), two.eps(c, k)
         moved, now = one.x[k + 1] - two.x[k + 1], (one.x0[k] - two.x0[k], e1 - e2)
-        coef, far, rest = solve(moved, *now)
+        coef, far, rest = least_squares(moved, *now)
         unit = max(1., one.x[k + 1].square().mean().item()**0.5)
         z = one.x[k + 1] - coef[0]*one.x0[k] - coef[1]*e1
         offset, sigma = z.mean().item(), z.std().item()
         small = max(ROUNDING, 3e-7/c.abar(max(tau, 1))**0.5) # x̂_0 is divided by √ᾱ_t
         size_of = lambda v: v.square().mean().item()**0.5
         if size_of(rest) > 5*small*unit and before:
-            if size_of(solve(moved, *now, *before)[2]) < .02*size_of(rest):
-                raise ValueError("The steps are made of more than x_t, one answer and noise: "
-                                 "a method of higher order, or with a memory. Use `solver`.")
+            left = least_squares(moved, *now, *before)[2]
+            remembers += size_of(left) < .02*size_of(rest)
         before = now
         same &= size_of(rest) < .1*sigma or sigma < 5*small*unit
         if sigma < 5*small*unit: sigma = 0.
@@ -250,6 +252,9 @@ def read(
         value += [tau, *coef.tolist(), offset, sigma]
         error += [0., *far.tolist(), sigma/many**0.5, sigma/(2*many)**0.5]
         rounding += [ROUNDING, *[small]*4]
+    if remembers > n/4:
+        raise ValueError("The steps are made of more than x_t, one answer and noise: "
+                         "a method of higher order, or with a memory. Use `solver`.")
     clip = clipping(c, one, wide, value, same)
     law, chance = law_of(noises)
     names[5:5] = ["share of the noise that repeats over pixels",
@@ -270,7 +275,7 @@ def law_of(noises):
     if len(z) > 1:
         again = (z[1:]*z[:-1]).mean().item()
         error = z[1:].numel()**-0.5
-    fourth = z.pow(4).mean().item()
+    fourth = z.square().square().mean().item()
     return [pixels[0], images[0], again, fourth], [pixels[1], images[1], error, (96/z.numel())**0.5]
 
 def clipping(c, one, wide, steps, same, images=16):
@@ -288,7 +293,7 @@ def clipping(c, one, wide, steps, same, images=16):
                      -more*ceps*(at/(1 - at))**0.5*cut,
                      more*(straight.clamp(-1, 1) - straight))])
     y, *features = map(torch.stack, zip(*rows))
-    coef, error, _ = solve(y, *features)
+    coef, error, _ = least_squares(y, *features)
     coef, error = coef.tolist(), error.tolist()
     if not features[1].any(): coef[1], error[1] = coef[0], error[0]
     return coef, error
@@ -301,12 +306,12 @@ def of_mean(f):
     return lambda q, x0, eps, var: f(q, eps) if q.claim.eta == 1 else not_here()
 def coefs(q):
     "Of x̂_0 and x_t in the posterior's mean."
-    return (q.as_**0.5*(1 - q.at/q.as_)/(1 - q.at),
-            (q.at/q.as_)**0.5*(1 - q.as_)/(1 - q.at))
+    return (q.abar_s**0.5*(1 - q.abar_t/q.abar_s)/(1 - q.abar_t),
+            (q.abar_t/q.abar_s)**0.5*(1 - q.abar_s)/(1 - q.abar_t))
 def fixed(c):
     width = int(c.sched.T // len(c.times))
     return [(t, max(t - width, 0)) for t in c.times]
-def one_beta(q): return 1 - q.at/q.one   # β_t of a single step
+def one_beta(q): return 1 - q.abar_t/q.one   # β_t of a single step
 def of_x0(f):
     "DDPM's mean, as a mistake writes it with x_t and x̂_0."
     return lambda q, x0, eps, var: f(q, x0) if q.claim.eta == 1 else not_here()
@@ -340,18 +345,18 @@ MISTAKES = {Mistake(name, what, f"eq-{eq}"): parts for name, what, eq, parts in 
      "schedule-spaced", dict(stops=lambda c: stops(replace(c, times=c.times[::-1])))),
     # x̂_0
     ("root missing under x̂_0", "x̂_0 is divided by ᾱ_t, not by its root.",
-     "forward-x0-eps", dict(guess=of_eps(lambda q: (XT - root(1 - q.at)*G)/q.at))),
+     "forward-x0-eps", dict(guess=of_eps(lambda q: (XT - root(1 - q.abar_t)*G)/q.abar_t))),
     ("root missing in x̂_0's noise", "1 − ᾱ_t multiplies ε̂ in x̂_0 where its root should.",
-     "forward-x0-eps", dict(guess=of_eps(lambda q: (XT - (1 - q.at)*G)/q.at**0.5))),
+     "forward-x0-eps", dict(guess=of_eps(lambda q: (XT - (1 - q.abar_t)*G)/q.abar_t**0.5))),
     ("both roots missing in x̂_0", "x̂_0 is made with ᾱ_t and 1 − ᾱ_t, without roots.",
-     "forward-x0-eps", dict(guess=of_eps(lambda q: (XT - (1 - q.at)*G)/q.at))),
+     "forward-x0-eps", dict(guess=of_eps(lambda q: (XT - (1 - q.abar_t)*G)/q.abar_t))),
     ("α for ᾱ in x̂_0", "x̂_0 is made with α_t of a single step where ᾱ_t belongs.",
      "forward-x0-eps", dict(guess=of_eps(
          lambda q: (XT - root(one_beta(q))*G)/(1 - one_beta(q))**0.5))),
     ("sign of ε̂ in x̂_0", "The noise is added in x̂_0, not taken off.",
-     "forward-x0-eps", dict(guess=of_eps(lambda q: (XT + root(1 - q.at)*G)/q.at**0.5))),
+     "forward-x0-eps", dict(guess=of_eps(lambda q: (XT + root(1 - q.abar_t)*G)/q.abar_t**0.5))),
     ("x̂_0 not divided", "x̂_0 lacks the division by √ᾱ_t.",
-     "forward-x0-eps", dict(guess=of_eps(lambda q: XT - root(1 - q.at)*G))),
+     "forward-x0-eps", dict(guess=of_eps(lambda q: XT - root(1 - q.abar_t)*G))),
     ("answer read as ε", "The network answers with something else, and it is read as ε.",
      "forward-x0-eps", dict(guess=reads("eps"))),
     ("answer read as x_0", "The network answers with something else, and it is read as x_0.",
@@ -361,58 +366,59 @@ MISTAKES = {Mistake(name, what, f"eq-{eq}"): parts for name, what, eq, parts in 
     # the mean
     ("σ² not taken off", "The direction has √(1 − ᾱ_s), without − σ²: with the fresh noise "
      "the variance is too large.", "ddim-family",
-     dict(mean=lambda q, x0, eps, var: q.as_**0.5*x0 + root(1 - q.as_)*eps)),
+     dict(mean=lambda q, x0, eps, var: q.abar_s**0.5*x0 + root(1 - q.abar_s)*eps)),
     ("σ taken off, not σ²", "The direction has √(1 − ᾱ_s − σ) for √(1 − ᾱ_s − σ²).",
      "ddim-family", dict(mean=lambda q, x0, eps, var:
-                         q.as_**0.5*x0 + root(1 - q.as_ - var**0.5)*eps)),
+                         q.abar_s**0.5*x0 + root(1 - q.abar_s - var**0.5)*eps)),
     ("root missing at x̂_0", "x̂_0 is multiplied by ᾱ_s, not by its root.",
      "ddim-family", dict(mean=lambda q, x0, eps, var:
-                         q.as_*x0 + root(1 - q.as_ - var)*eps)),
+                         q.abar_s*x0 + root(1 - q.abar_s - var)*eps)),
     ("root missing in the direction", "ε̂ is multiplied by 1 − ᾱ_s − σ², not by its root.",
      "ddim-family", dict(mean=lambda q, x0, eps, var:
-                         q.as_**0.5*x0 + (1 - q.as_ - var)*eps)),
+                         q.abar_s**0.5*x0 + (1 - q.abar_s - var)*eps)),
     ("direction of t", "The direction has ᾱ_t where ᾱ_s belongs.",
      "ddim-family", dict(mean=lambda q, x0, eps, var:
-                         q.as_**0.5*x0 + root(1 - q.at - var)*eps)),
+                         q.abar_s**0.5*x0 + root(1 - q.abar_t - var)*eps)),
     ("signal of t", "x̂_0 is multiplied by √ᾱ_t where √ᾱ_s belongs.",
      "ddim-family", dict(mean=lambda q, x0, eps, var:
-                         q.at**0.5*x0 + root(1 - q.as_ - var)*eps)),
+                         q.abar_t**0.5*x0 + root(1 - q.abar_s - var)*eps)),
     ("direction missing", "The step lacks the part along ε̂.",
-     "ddim-family", dict(mean=lambda q, x0, eps, var: q.as_**0.5*x0)),
+     "ddim-family", dict(mean=lambda q, x0, eps, var: q.abar_s**0.5*x0)),
     ("root missing in DDPM's mean", "ε̂ has the factor β/(1 − ᾱ_t), without the root.",
-     "posterior-mu-eps", dict(mean=of_mean(lambda q, eps: (q.as_/q.at)**0.5*
-         (XT - (1 - q.at/q.as_)/(1 - q.at)*eps)))),
-    ("√β in DDPM's mean", "ε̂ has the factor √β where β/√(1 − ᾱ_t) belongs: α stands for ᾱ under the root.",
-     "posterior-mu-eps", dict(mean=of_mean(lambda q, eps: (q.as_/q.at)**0.5*
-         (XT - (1 - q.at/q.as_)**0.5*eps)))),
+     "posterior-mu-eps", dict(mean=of_mean(lambda q, eps: (q.abar_s/q.abar_t)**0.5*
+         (XT - (1 - q.abar_t/q.abar_s)/(1 - q.abar_t)*eps)))),
+    ("√β in DDPM's mean", "ε̂ has the factor √β where β/√(1 − ᾱ_t) belongs: "
+     "α stands for ᾱ under the root.",
+     "posterior-mu-eps", dict(mean=of_mean(lambda q, eps: (q.abar_s/q.abar_t)**0.5*
+         (XT - (1 - q.abar_t/q.abar_s)**0.5*eps)))),
     ("1/α for 1/√α", "DDPM's mean is divided by α, not by its root.",
-     "posterior-mu-eps", dict(mean=of_mean(lambda q, eps: q.as_/q.at*
-         (XT - (1 - q.at/q.as_)/root(1 - q.at)*eps)))),
+     "posterior-mu-eps", dict(mean=of_mean(lambda q, eps: q.abar_s/q.abar_t*
+         (XT - (1 - q.abar_t/q.abar_s)/root(1 - q.abar_t)*eps)))),
     ("ᾱ for α before DDPM's mean", "DDPM's mean is divided by √ᾱ_t where √α belongs.",
-     "posterior-mu-eps", dict(mean=of_mean(lambda q, eps: q.at**-0.5*
-         (XT - (1 - q.at/q.as_)/root(1 - q.at)*eps)))),
+     "posterior-mu-eps", dict(mean=of_mean(lambda q, eps: q.abar_t**-0.5*
+         (XT - (1 - q.abar_t/q.abar_s)/root(1 - q.abar_t)*eps)))),
     ("single-step mean on a stride", "DDPM's mean is made with β_t of one step, though the "
      "step is a longer one.", "posterior-mu-eps", dict(mean=of_mean(lambda q, eps:
-         (q.one/q.at)**0.5*(XT - one_beta(q)/root(1 - q.at)*eps)))),
+         (q.one/q.abar_t)**0.5*(XT - one_beta(q)/root(1 - q.abar_t)*eps)))),
     ("posterior's coefficients swapped", "x̂_0 and x_t have each other's coefficient.",
      "posterior-mean", dict(mean=of_x0(lambda q, x0: coefs(q)[1]*x0 + coefs(q)[0]*XT))),
     ("root missing at x̂_0 in the posterior", "x̂_0 has the factor ᾱ_s where its root "
      "belongs.", "posterior-mean", dict(mean=of_x0(lambda q, x0:
-         q.as_**0.5*coefs(q)[0]*x0 + coefs(q)[1]*XT))),
+         q.abar_s**0.5*coefs(q)[0]*x0 + coefs(q)[1]*XT))),
     ("root missing at x_t in the posterior", "x_t has the factor α where its root belongs.",
      "posterior-mean", dict(mean=of_x0(lambda q, x0:
-         coefs(q)[0]*x0 + (q.at/q.as_)**0.5*coefs(q)[1]*XT))),
+         coefs(q)[0]*x0 + (q.abar_t/q.abar_s)**0.5*coefs(q)[1]*XT))),
     # the noise
     ("σ of a single step", "σ is made from β_t of one step, though the step is a longer "
      "one; on a stride it is several times too small.", "ddim-sigma",
-     dict(var=lambda q: q.claim.eta**2*(1 - q.as_)/(1 - q.at)*one_beta(q))),
+     dict(var=lambda q: q.claim.eta**2*(1 - q.abar_s)/(1 - q.abar_t)*one_beta(q))),
     ("η not squared", "σ² is ηβ̃ where η²β̃ belongs.",
-     "ddim-sigma", dict(var=lambda q: q.claim.eta*tilde(q.at, q.as_))),
+     "ddim-sigma", dict(var=lambda q: q.claim.eta*tilde(q.abar_t, q.abar_s))),
     ("fraction upside down", "σ² has (1 − ᾱ_t)/(1 − ᾱ_s) where its inverse belongs.",
-     "ddim-sigma", dict(var=lambda q: q.claim.eta**2*(1 - q.at/q.as_)*
-                        ((1 - q.at)/(1 - q.as_) if q.as_ < 1 else 0.))),
+     "ddim-sigma", dict(var=lambda q: q.claim.eta**2*(1 - q.abar_t/q.abar_s)*
+                        ((1 - q.abar_t)/(1 - q.abar_s) if q.abar_s < 1 else 0.))),
     ("ᾱ for α in σ", "σ² has 1 − ᾱ_t where 1 − ᾱ_t/ᾱ_s belongs.",
-     "ddim-sigma", dict(var=lambda q: q.claim.eta**2*(1 - q.as_))),
+     "ddim-sigma", dict(var=lambda q: q.claim.eta**2*(1 - q.abar_s))),
     ("noise times its variance", "The noise is multiplied by σ², not by σ.",
      "ddpm-step", dict(noise=lambda q, sigma: 0. if q.last else sigma**2)),
     ("noise times the root of σ", "The noise is multiplied by √σ.",
@@ -420,12 +426,12 @@ MISTAKES = {Mistake(name, what, f"eq-{eq}"): parts for name, what, eq, parts in 
     ("no noise", "The mean is that of a step with noise, and the noise is not added.",
      "ddim-step", dict(noise=lambda q, sigma: 0.)),
     ("noise at the last step", "Fresh noise is added to x̂_0 at the end.",
-     "ddpm-step", dict(noise=lambda q, sigma: root(1 - q.at/q.as_) if q.last and
+     "ddpm-step", dict(noise=lambda q, sigma: root(1 - q.abar_t/q.abar_s) if q.last and
                        (q.claim.eta or sigma) else sigma)),
     ("no noise before the last step", "The step before the last adds no noise either.",
      "ddpm-step", dict(noise=lambda q, sigma: 0. if q.k >= q.n - 2 else sigma)),
     ("β for β̃", "The noise has the variance β, and β̃ is claimed.", "posterior-sigma",
-     dict(loud=lambda q, var: q.claim.eta**2*(1 - q.at/q.as_) if q.claim.var == "beta_tilde"
+     dict(loud=lambda q, var: q.claim.eta**2*(1 - q.abar_t/q.abar_s) if q.claim.var == "beta_tilde"
           else not_here())),
     ("β̃ for β", "The noise has the variance β̃, and β is claimed.", "posterior-sigma",
      dict(loud=lambda q, var: var if q.claim.var == "beta" else not_here())),
@@ -456,7 +462,7 @@ MISTAKES = {Mistake(name, what, f"eq-{eq}"): parts for name, what, eq, parts in 
 #| eq: eq-steps-gain eq-steps-affine
 def law(
     c: Claim,
-    does: torch.Tensor, # the numbers of a sampler, as `numbers` or `read` gives them
+    does: torch.Tensor, # the numbers of a sampler, as `numbers` or `read` gives them, (9 + 5n,)
     mean: float = 0.,   # of Gaussian data
     sd: float = .3,     # their standard deviation
 ) -> tuple[float, float]: # mean and standard deviation of the samples
@@ -494,7 +500,7 @@ def sampler(
     """
     given = times if times is None else tuple(map(int, times))
     c = Claim(sched, given, eta, var, predicts, clip)
-    reading, told = read(sample, c, first, seed, 200_000 if quick else 2_000_000, dtype)
+    reading, told = read(sample, c, first, seed, 100_000 if quick else 2_000_000, dtype)
     bases = [given]
     if given is None:
         falling = sorted(set(told), reverse=True)
@@ -548,8 +554,8 @@ UPWARDS = {m: parts for m, parts in MISTAKES.items()
         dict(hears=lambda q: q.s),
     Mistake("fresh noise", "The image is noised by the forward process, not encoded.",
             "eq-ddim-encode"):
-        dict(mean=lambda q, x0, eps, var: (q.as_/q.at)**0.5*XT,
-             noise=lambda q, sigma: root(1 - q.as_/q.at)),
+        dict(mean=lambda q, x0, eps, var: (q.abar_s/q.abar_t)**0.5*XT,
+             noise=lambda q, sigma: root(1 - q.abar_s/q.abar_t)),
 }
 ASKS_FIRST = dict(stops=lambda c: [(0, min(c.times)), *stops(c)], start=lambda c: 1.,
                   hears=lambda q: q.t or q.s)
@@ -583,7 +589,7 @@ def mixture(
 
 #| eq: eq-steps-transport
 def below(x, at):
-    "F, the share of the noisy data to the left of each x."
+    "F, the share of the noisy data to the left of each x; float64, of the shape of x."
     w, m, sd = mixture(at)
     return (w*torch.special.ndtr((x[..., None] - m)/sd)).sum(-1)
 
@@ -601,6 +607,7 @@ def transport(
     return (lo + hi)/2
 
 def exact_eps(x, at):
+    "The answer ε̂ of a network that knows the mixture; float64, of the shape of x."
     w, m, sd = mixture(at)
     gap = (x[..., None] - m)/sd
     claim = (w.log() - gap**2/2 - sd.log()).softmax(-1)

@@ -19,11 +19,11 @@ class Reading(NamedTuple):
 
     Where the code decides how many there are, the first of them must say so.
     """
-    names: list[str]       # of the numbers, n
+    names: list[str]       # of the numbers; n of them
     value: torch.Tensor    # what was read, ĉ, float64 (n,)
     error: torch.Tensor    # standard errors e, float64 (n,); 0: read without chance
     draws: int = 1         # that these standard errors are for
-    rounding: float | torch.Tensor = 2e-5 # differences that are rounding, of a value or of 1; or (n,)
+    rounding: float | torch.Tensor = 2e-5 # ϱ, relative to a value or to 1; or one each, (n,)
 
 # %% ../nbs/verdict.ipynb #698554f8
 #| eq: eq-verdict-deviation
@@ -44,7 +44,7 @@ def threshold(
     n: int,             # how many numbers are looked at
     rate: float = RATE, # of false alarms, for all of them together
 ) -> float:
-    "The largest |z| that a right program may show. Bonferroni's bound."
+    "The largest |z| that a right program may show, by Bonferroni's bound."
     one = torch.tensor(rate/(2*n), dtype=torch.float64)
     return -torch.special.ndtri(one).item()
 
@@ -56,7 +56,7 @@ def draws_needed(
     wrong: torch.Tensor,   # c′, (n,)
     rate: float = RATE,    # of false alarms
 ) -> int:
-    "Draws after which one of the two claims is sure to be rejected."
+    "Draws after which at least one of the two claims is rejected."
     apart = right != wrong
     ratio = reading.error[apart]/(right - wrong)[apart].abs()
     return math.ceil(reading.draws*(2*threshold(len(right), rate)*ratio.min().item())**2)
@@ -65,8 +65,8 @@ def draws_needed(
 #| eq: eq-verdict-distance
 def distance(
     reading: Reading,
-    claim: torch.Tensor | None, # as for `deviation`; None: not to be had here
-) -> float: # about 1 or less for a true claim; infinite for another number of numbers
+    claim: torch.Tensor | None, # as for `deviation`; None: this mistake cannot be made here
+) -> float: # about 1 or less for a true claim; infinite for None, and for another length
     "How far a claim is from a reading, each number with a limited say."
     if claim is None or len(claim) != len(reading.value): return math.inf
     return math.expm1(deviation(reading, claim).square().log1p().mean().item())**0.5
@@ -167,13 +167,13 @@ def judge(
 
 # %% ../nbs/verdict.ipynb #cf1f45db
 class Complaint(ValueError):
-    "What is wrong with foreign code, in a sentence; passes through the code that is probed."
+    "What is wrong with foreign code, in a sentence. `run` lets it pass as it is."
 
 @contextmanager
 def same_chance(
-    seed: int = 0,
+    seed: int = 0, # of the generators of Python, numpy and torch
 ):
-    "Inside, the generators of Python, numpy and torch start from a seed; after it they go on as before."
+    "A block in which random numbers start from a seed; after it they go on as before."
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed); np.random.seed(seed); torch.manual_seed(seed)
     try: yield
@@ -224,7 +224,7 @@ def checked(
     "A tensor of numbers of that shape, or Complaint."
     if isinstance(v, np.ndarray): v = torch.from_numpy(v)
     if not torch.is_tensor(v):
-        raise Complaint(f"{what} is a {type(v).__name__}, and a tensor is needed.")
+        raise Complaint(f"{what} is of the type {type(v).__name__}, and a tensor is needed.")
     if v.shape != tuple(shape):
         raise Complaint(f"{what} has the shape {tuple(v.shape)}, and {tuple(shape)} is needed.")
     if not v.isfinite().all():

@@ -21,7 +21,7 @@ import d2c.posterior
 from d2c import steps
 from d2c.schedule import linear, spaced
 
-SCHED, TIMES = linear(), spaced(1000, 30)
+SCHED, TIMES = linear(), spaced(1000, 19)
 
 PLAIN = {"ddim": """
 def sampler(network, x):
@@ -280,7 +280,7 @@ def test_no_false_alarm(which, form):
     "The right implementations are found right with forty seeds."
     claim = CLAIM | (dict(eta=1.) if form != "ddim" else {})
     sampler = build(form, which, [], **claim)
-    for seed in range(40 if form == "ddim" else 5):
+    for seed in range(40 if form == "ddim" else 3):
         report = steps.sampler(sampler, SCHED, TIMES, first=0 if which == "peer" else 1, seed=seed, quick=True, **claim)
         assert report.verdict == "right", report
 
