@@ -188,7 +188,10 @@ def watch(
 # %% ../nbs/steps.ipynb #8f8dcf5f
 #| eq: eq-steps-difference
 def least_squares(y, *features):
-    "Least squares of y by k features of its shape: coefficients (k,), their standard errors, what is left over."
+    """Least squares of y by k features of its shape.
+
+    Returns the coefficients (k,), their standard errors (k,), and what is left over.
+    """
     F, y = torch.stack([f.flatten() for f in features], 1), y.flatten()
     scale = F.square().mean(0).sqrt().clamp(min=1e-300)
     A = (F/scale).T @ (F/scale)
@@ -200,7 +203,7 @@ def least_squares(y, *features):
 ROUNDING = 2e-5 # in float32, relative to x or to 1
 
 def spread(z, dims):
-    "The share of noise (steps, B, …) that repeats over dims: its variance, and the standard error of that."
+    "The share of noise (steps, B, …) that repeats over dims, and its standard error."
     n = math.prod(z.shape[d] for d in dims)
     if n == 1: return 0., 0.
     means = z.mean(dims)
