@@ -5,12 +5,12 @@ __all__ = ['LARGE', 'RIGHT', 'K', 'NAMES', 'BENT', 'LOSSES', 'BOUND', 'PLANS', '
            'told_times', 'returned', 'watch', 'coefficient', 'ratio', 'powers', 'shape_of_noise', 'normal_shape',
            'Draws', 'probe', 'Claim', 'times', 'roots', 'aim', 'weight', 'normal', 'uniform', 'part_of', 'means',
            'tally', 'averages', 'chance', 'at', 'functions', 'quarters', 'log_weight', 'pooled', 'expected', 'single',
-           'read', 'over', 'aims', 'score', 'turned', 'sheer', 'max_for_min', 'filled', 'loss', 'Bound', 'in_unit',
+           'read', 'over', 'aims', 'score', 'turned', 'sheer', 'max_for_min', 'settled', 'loss', 'Bound', 'in_unit',
            'by_levels', 'by_density', 'decoder', 'divergence', 'all_times', 'terms', 'guess_error', 'plans', 'Told',
            'ask', 'interview', 'returns', 'grouping', 'group_means', 'read_bound', 'unit', 'offset', 'counted', 'other',
            'bins', 'tanh_cdf', 'likelihood']
 
-# %% ../nbs/objectives.ipynb #09b62de7
+# %% ../nbs/objectives.ipynb #bff67a4a
 import math
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +20,8 @@ from .conventions import coefficients
 from .elbo import bits_per_dim, discretised_log_prob, gaussian_kl, loss_weight, model_var
 from .posterior import posterior_coef
 from .schedule import Schedule
-from .verdict import Complaint, Mistake, Reading, Report, checked, judge, run
+from .verdict import (Complaint, Mistake, Reading, Report, checked, judge, run,
+                         threshold)
 
 # %% ../nbs/objectives.ipynb #0bd960e8
 #| eq: eq-objectives-gradient
@@ -142,7 +143,7 @@ def normal_shape(
     "The same for independent normal noise, on average."
     return [0., 3*D/(D + 2), 0., 0., 0.]
 
-# %% ../nbs/objectives.ipynb #0dee7c71
+# %% ../nbs/objectives.ipynb #cb921a22
 class Draws(NamedTuple):
     "What many calls of a loss have shown, n = calls × batch samples in all."
     calls: int
@@ -171,7 +172,7 @@ def probe(
     x0, h, m = torch.rand(batch, *shape, generator=g) - .5, signs(), .5*signs()
     power = powers(f, x0, h, first=first, seed=seed)
     rooted = max(abs(power[0] - 1), abs(power[1] - 1)) < .01
-    calls, rows = max(16, math.ceil(20*T/batch)), []
+    calls, rows = max(8, math.ceil(20*T/batch)), []
     for k in range(calls):
         plus, minus, moved = (watch(f, x, answer, first, 1000*seed + k)
                               for x, answer in ((x0, h), (x0, -h), (x0 + m, h)))
@@ -456,12 +457,20 @@ LOSSES = {Mistake(name, what, f"eq-{eq}"): parts for name, what, eq, parts in [
      "training-floor", dict(power=(1., 0.))),
 ]}
 
-# %% ../nbs/objectives.ipynb #75eca943
-def filled(reading, right, claims):
-    "Where nothing was read, or a claim says nothing, they agree."
-    value = torch.where(reading.value.isfinite(), reading.value, right)
-    return (reading._replace(value=value, error=reading.error.nan_to_num()),
-            {m: torch.where(v.isfinite() & reading.value.isfinite(), v, value) for m, v in claims.items()})
+# %% ../nbs/objectives.ipynb #507c208a
+def settled(reading, right, claims):
+    """A reading, what is right and the claims, without open places.
+
+    Where nothing was read, or a claim says nothing, they agree; and a claim that differs
+    from what is right by rounding is no claim.
+    """
+    left = ~(reading.value.isfinite() & right.isfinite())
+    right = torch.where(left, 0., right)
+    value = torch.where(left, 0., reading.value)
+    reading = reading._replace(value=value, error=reading.error.nan_to_num())
+    claims = {m: torch.where(v.isfinite() & ~left, v, value) for m, v in claims.items()}
+    lost = 2*threshold(len(right))*reading.rounding*right.abs().clamp(min=1)
+    return reading, right, {m: torch.where(((v - right).abs() <= lost).all(), right, v) for m, v in claims.items()}
 
 def loss(
     f: Callable,             # f(net, x0) → a number, or one for each of the batch, (B,)
@@ -482,9 +491,8 @@ def loss(
     kind = weight or ("simple" if predicts == "eps" else predicts)
     c = Claim(sched, predicts, first, kind, reduction)
     d = probe(f, sched.T, first, shape, seed=seed)
-    right = expected(c, d)
-    reading, claims = filled(read(c, d), right, {m: expected(c, d, **parts) for m, parts in LOSSES.items()})
-    return judge("The loss", reading, right, claims)
+    claims = {m: expected(c, d, **parts) for m, parts in LOSSES.items()}
+    return judge("The loss", *settled(read(c, d), expected(c, d), claims))
 
 # %% ../nbs/objectives.ipynb #153ff373
 class Bound(NamedTuple):
@@ -567,7 +575,7 @@ def plans(
     for k, some in enumerate([t[2:3], *t[3:].tensor_split(4)]): errors[7 + k, some] = size[some]
     return [100, 254, 100, 100, 100, 255, 0, *[100]*5], errors
 
-# %% ../nbs/objectives.ipynb #75dda0e2
+# %% ../nbs/objectives.ipynb #0a5d270a
 class Told(NamedTuple):
     "What a bound has returned and asked for, in P plans and n values for each."
     value: torch.Tensor # (P, n)
@@ -575,6 +583,7 @@ class Told(NamedTuple):
     kind: str           # "sum" of all terms, "estimate", or "split": L_0 and an estimate
     each: bool          # whether it returns one value for each sample
     free: int           # draws of times, all in all
+    batch: int          # samples that one value is for, where it is not one for each
 
 def ask(f, c, predicts, first, levels, errors, seed):
     "Call a bound with a network that errs as planned; its values, and the times told, (B, k)."
@@ -607,9 +616,9 @@ def interview(
     def all_plans(copies, seed):
         which = [k for k in range(P) for _ in range(copies)]
         return ask(f, c, predicts, first, [levels[k] for k in which], errors[which], seed)
-    value, t = all_plans(2, seed)
+    value, t = all_plans(1, seed)
     each, whole = value.numel() > 1, t.shape[1] > T/2
-    copies, rounds = (2, 1) if whole else (64, math.ceil(5*T/64) if each else 16)
+    copies, rounds = (4, 1) if whole else (64, max(8, math.ceil(5*T/64)) if each else 16)
     values, told = [], []
     for r in range(rounds):
         if each:
@@ -622,7 +631,7 @@ def interview(
     kind, free = "sum" if whole else "estimate", told.numel()
     ones = (told == 1).flatten(0, -2).all(0)
     if not whole and ones.any() and not ones.all(): kind, told = "split", told[..., ~ones]
-    return Told(torch.cat(values, 1), told.flatten(2), kind, each, free)
+    return Told(torch.cat(values, 1), told.flatten(2), kind, each, free, copies)
 
 def returns(
     c: Bound,
@@ -639,9 +648,9 @@ def returns(
         elif s.kind == "split": nats = each[1] + (c.sched.T - 1)*some*q["factor"](c)
         else: nats = c.sched.T*some*q["factor"](c)
         rows.append(q["unit"](c, c.D*(last + nats)))
-    return torch.stack(rows)*(1. if s.each else q["batch"](64 if s.kind != "sum" else 2))
+    return torch.stack(rows)*(1. if s.each else q["batch"](s.batch))
 
-# %% ../nbs/objectives.ipynb #f31c789a
+# %% ../nbs/objectives.ipynb #a29c4bf7
 def grouping(s: Told):
     "Names of the groups of values, masks (G, P, n), and whether the first is to be subtracted."
     P, n = s.value.shape
@@ -664,16 +673,20 @@ def read_bound(
 ) -> tuple[Reading, Callable]: # what was read; and numbers(**parts), what should be
     "The numbers of a bound. What cannot be read is not a number."
     names, groups, base = grouping(s)
-    subtract = lambda m: m - base*m[0]
+    subtract = lambda m: torch.where(base > 0, m - m[0], m)
     right = returns(c, s)
     means = group_means(right, groups)
     scale = subtract(means)
     slack = (means[0].abs()*1e-6 if s.kind == "sum" else right.abs().mean()*1e-9)/scale.abs()
     scale = torch.where(slack < .1, scale, math.nan)
     over = lambda v: subtract(group_means(v, groups))/scale
+    if not scale.isfinite().any():
+        raise ValueError("The bound cannot be read: all of its values are lost in rounding.")
     rough = c._replace(sched=single(c.sched))
     table = over(returns(rough, s)) - over(right)
-    scatter = (group_means((s.value - right).square(), groups)/groups.sum((1, 2)))**0.5/scale.abs()
+    gap = torch.where(groups, s.value - right, 0.)
+    gap = torch.where(groups, gap - (gap.sum((1, 2))/groups.sum((1, 2)))[:, None, None], 0.)
+    scatter = gap.square().sum((1, 2))**0.5/groups.sum((1, 2))/scale.abs()
     T = c.sched.T
     t = s.t.double().flatten()
     ends = [t.min(), t.max()] if s.kind != "sum" and s.free >= 12*T else [math.nan]*2
@@ -692,7 +705,7 @@ def read_bound(
     rounding = 2e-5 + torch.cat([slack.nan_to_num(posinf=0.), torch.zeros(6)])
     return Reading(names, value, error, s.free if s.kind != "sum" else s.value.numel(), rounding), numbers
 
-# %% ../nbs/objectives.ipynb #6d0936c9
+# %% ../nbs/objectives.ipynb #3747e578
 def unit(f): return dict(unit=lambda c, nats: f(c, nats) if c.unit == "bits" else in_unit(c, nats))
 def offset(c): return 0. if c.decoder == "levels" else math.log2(127.5)
 def counted(k, n):
@@ -766,6 +779,9 @@ BOUNDS = {Mistake(name, what, f"eq-{eq}"): parts for name, what, eq, parts in [
     ("1 never drawn", "The decoder's term is never drawn.", "elbo-estimate", dict(told=lambda c: (2, c.sched.T))),
     # the unit
     ("nats for bits", "The result is in nats.", "elbo-bits", unit(lambda c, nats: (in_unit(c, nats))*math.log(2))),
+    ("nats of the whole picture", "The result is in nats and for the whole picture.", "elbo-bits", unit(lambda c, nats: nats)),
+    ("bits per dimension", "The result is in bits and for one dimension.", "elbo-bits",
+     dict(unit=lambda c, nats: nats/math.log(2)/c.D if c.unit == "nats" else in_unit(c, nats))),
     ("bits for nats", "The result is in bits.", "elbo-bits",
      dict(unit=lambda c, nats: in_unit(c, nats)/math.log(2) if c.unit == "nats" else in_unit(c, nats))),
     ("times ln 2", "Nats are multiplied by ln 2 to have bits.", "elbo-bits", unit(lambda c, nats: nats*math.log(2)/c.D + offset(c))),
@@ -801,6 +817,5 @@ def likelihood(
     if decoder not in ("levels", "density"): raise ValueError(f"The decoder is “levels” or “density”, not “{decoder}”.")
     c = Bound(sched, unit, var, decoder, shape)
     reading, numbers = read_bound(c, interview(f, c, predicts, first, seed))
-    right = numbers()
-    reading, claims = filled(reading, right, {m: numbers(**parts) for m, parts in BOUNDS.items()})
-    return judge("The bound", reading, torch.where(right.isfinite(), right, reading.value), claims)
+    claims = {m: numbers(**parts) for m, parts in BOUNDS.items()}
+    return judge("The bound", *settled(reading, numbers(), claims))
