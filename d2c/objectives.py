@@ -494,7 +494,7 @@ def loss(
     claims = {m: expected(c, d, **parts) for m, parts in LOSSES.items()}
     return judge("The loss", *settled(read(c, d), expected(c, d), claims))
 
-# %% ../nbs/objectives.ipynb #153ff373
+# %% ../nbs/objectives.ipynb #b2112e31
 class Bound(NamedTuple):
     "What a bound says that it is."
     sched: Schedule
@@ -534,30 +534,30 @@ BOUND = dict(
 
 def terms(
     c: Bound,
-    level: int,          # of all pixels, 0 … 255
-    error: torch.Tensor, # δ_t for the t that the network is told, (T + 1,)
+    level: torch.Tensor, # of all pixels, 0 … 255, (P,)
+    error: torch.Tensor, # δ_t for the t that the network is told, (P, T + 1)
     **parts,             # of `BOUND`, to be replaced
-) -> tuple[torch.Tensor, torch.Tensor]: # L_{t−1} for t = 0 … T, (T + 1,), the first unused; L_T
+) -> tuple[torch.Tensor, torch.Tensor]: # L_{t−1} for t = 0 … T, (P, T + 1), the first unused; L_T, (P,)
     "The terms of the bound, in nats a pixel."
     q = {**BOUND, **parts}
     T, abar, t = c.sched.T, c.sched.abar, torch.arange(c.sched.T + 1)
-    x0 = torch.tensor(2*level/255 - 1, dtype=torch.float64)
-    error, gap2 = guess_error(c, x0, error, q["heard"])
+    x0 = 2*level.double()/255 - 1
+    error, gap2 = guess_error(c, x0[:, None], error, q["heard"])
     c0, _, tilde = posterior_coef(abar[2:], abar[1:-1])
-    kl = q["divergence"](q["gain"](c, t[2:], c0)**2*gap2[2:], q["true_var"](c, t[2:], tilde), q["var"](c, t[2:]))
+    kl = q["divergence"](q["gain"](c, t[2:], c0)**2*gap2[:, 2:], q["true_var"](c, t[2:], tilde), q["var"](c, t[2:]))
     sd = torch.as_tensor(q["first_var"](c), dtype=torch.float64)**0.5
-    first = -q["decode"](c, x0, x0 + error[1], sd)
-    return torch.cat([torch.zeros(1), first[None], kl])*q["count"](c), q["prior"](c, x0)
+    first = -q["decode"](c, x0, x0 + error[:, 1], sd)
+    return torch.cat([0*first[:, None], first[:, None], kl], 1)*q["count"](c), q["prior"](c, x0)
 
 def guess_error(c, x0, error, heard):
     "Mean and mean square of the error of x̂_0 when the network is told t + heard."
     if not heard: return error, error**2
     abar, u = c.sched.abar, (torch.arange(c.sched.T + 1) + heard).clamp(1, c.sched.T)
     (a, b), (au, bu) = roots(abar), roots(abar[u])
-    mean = (1 - b/bu)*x0 + b*au/(bu*a)*(x0 + error[u]) - x0
+    mean = (1 - b/bu)*x0 + b*au/(bu*a)*(x0 + error[:, u]) - x0
     return mean, mean**2 + ((1 - b/bu)*b/a)**2
 
-# %% ../nbs/objectives.ipynb #4dfbd150
+# %% ../nbs/objectives.ipynb #f984d4bf
 PLANS = ["without an error", "near white, without an error", "with an error of σ at t = 1", "with an error of 2σ at t = 1",
          "with an error of −1.5σ at t = 1", "on white, with an error of −σ at t = 1",
          "on black, with an error of σ at t = 1", "with an error at t = 2",
@@ -565,7 +565,7 @@ PLANS = ["without an error", "near white, without an error", "with an error of �
 
 def plans(
     c: Bound,
-) -> tuple[list[int], torch.Tensor]: # grey levels, and δ_t, (P, T + 1)
+) -> tuple[torch.Tensor, torch.Tensor]: # grey levels, (P,), and δ_t, (P, T + 1)
     "Pictures and errors with which a bound is tested."
     T, sd = c.sched.T, model_var(c.sched, 1, c.var)**0.5
     t = torch.arange(T + 1)
@@ -573,9 +573,9 @@ def plans(
     for k, z in ((2, 1), (3, 2), (4, -1.5), (5, -1), (6, 1)): errors[k, 1] = max(-.5, min(z*sd, .5))
     size = torch.cat([torch.zeros(1), (2/(c.sched.snr[:-1] - c.sched.snr[1:]))**0.5]).clamp(max=.9).double()
     for k, some in enumerate([t[2:3], *t[3:].tensor_split(4)]): errors[7 + k, some] = size[some]
-    return [100, 254, 100, 100, 100, 255, 0, *[100]*5], errors
+    return torch.tensor([100, 254, 100, 100, 100, 255, 0, *[100]*5]), errors
 
-# %% ../nbs/objectives.ipynb #0a5d270a
+# %% ../nbs/objectives.ipynb #f24170d0
 class Told(NamedTuple):
     "What a bound has returned and asked for, in P plans and n values for each."
     value: torch.Tensor # (P, n)
@@ -588,7 +588,7 @@ class Told(NamedTuple):
 def ask(f, c, predicts, first, levels, errors, seed):
     "Call a bound with a network that errs as planned; its values, and the times told, (B, k)."
     B, heard = len(levels), []
-    x0 = (2*torch.tensor(levels, dtype=torch.float64)/255 - 1).reshape(B, 1, 1, 1).expand(B, *c.shape).clone()
+    x0 = (2*levels.double()/255 - 1).reshape(B, 1, 1, 1).expand(B, *c.shape).clone()
     def net(x, t, *others, **named):
         if len(heard) > 4*c.sched.T + 100: raise Complaint(f"The bound calls the network more than {len(heard) - 1} times.")
         x = checked(x, x0.shape, "What the network is given")
@@ -614,8 +614,8 @@ def interview(
     levels, errors = plans(c)
     P, T = len(levels), c.sched.T
     def all_plans(copies, seed):
-        which = [k for k in range(P) for _ in range(copies)]
-        return ask(f, c, predicts, first, [levels[k] for k in which], errors[which], seed)
+        which = torch.arange(P).repeat_interleave(copies)
+        return ask(f, c, predicts, first, levels[which], errors[which], seed)
     value, t = all_plans(1, seed)
     each, whole = value.numel() > 1, t.shape[1] > T/2
     copies, rounds = (4, 1) if whole else (64, max(8, math.ceil(5*T/64)) if each else 16)
@@ -625,7 +625,7 @@ def interview(
             v, t = all_plans(copies, seed + 1 + r)
             values.append(v.reshape(P, copies)); told.append(t.reshape(P, copies, -1))
         else:
-            pairs = [ask(f, c, predicts, first, [levels[k]]*copies, errors[[k]*copies], P*(seed + r) + k) for k in range(P)]
+            pairs = [ask(f, c, predicts, first, levels[[k]*copies], errors[[k]*copies], P*(seed + r) + k) for k in range(P)]
             values.append(torch.stack([v for v, _ in pairs])); told.append(torch.stack([t for _, t in pairs])[:, None])
     told = torch.cat(told, 1)                                          # (P, n, k) or (P, n, copies, k)
     kind, free = "sum" if whole else "estimate", told.numel()
@@ -640,15 +640,14 @@ def returns(
 ) -> torch.Tensor: # (P, n)
     "What a bound that is made of these parts returns for the same plans and times."
     q = {**BOUND, **parts}
-    rows = []
-    for level, error, t in zip(*plans(c), s.t):
-        each, last = terms(c, level, error, **parts)
-        some = each[at(c, t - q["heard"])].mean(1)
-        if s.kind == "sum": nats = each.sum().expand(len(t))*q["factor"](c)
-        elif s.kind == "split": nats = each[1] + (c.sched.T - 1)*some*q["factor"](c)
-        else: nats = c.sched.T*some*q["factor"](c)
-        rows.append(q["unit"](c, c.D*(last + nats)))
-    return torch.stack(rows)*(1. if s.each else q["batch"](s.batch))
+    each, last = terms(c, *plans(c), **parts)
+    t = at(c, s.t - q["heard"])
+    some = each[:, None].expand(*t.shape[:2], -1).gather(2, t).mean(2)
+    if s.kind == "sum": nats = each.sum(1)[:, None].expand_as(s.value)*q["factor"](c)
+    elif s.kind == "split": nats = each[:, 1:2] + (c.sched.T - 1)*some*q["factor"](c)
+    else: nats = c.sched.T*some*q["factor"](c)
+    value = q["unit"](c, c.D*(last[:, None] + nats))
+    return value*(1. if s.each else q["batch"](s.batch))
 
 # %% ../nbs/objectives.ipynb #a29c4bf7
 def grouping(s: Told):
@@ -705,7 +704,7 @@ def read_bound(
     rounding = 2e-5 + torch.cat([slack.nan_to_num(posinf=0.), torch.zeros(6)])
     return Reading(names, value, error, s.free if s.kind != "sum" else s.value.numel(), rounding), numbers
 
-# %% ../nbs/objectives.ipynb #3747e578
+# %% ../nbs/objectives.ipynb #ba78d480
 def unit(f): return dict(unit=lambda c, nats: f(c, nats) if c.unit == "bits" else in_unit(c, nats))
 def offset(c): return 0. if c.decoder == "levels" else math.log2(127.5)
 def counted(k, n):
@@ -721,8 +720,7 @@ def bins(half, outer=True, cdf=torch.special.ndtr):
     def decode(c, x0, mean, sd):
         if c.decoder == "density": return by_density(x0, mean, sd)
         low, high = cdf((x0 - half - mean)/sd), cdf((x0 + half - mean)/sd)
-        if outer and x0 < -.999: low = 0.
-        if outer and x0 > .999: high = 1.
+        if outer: low, high = torch.where(x0 < -.999, 0., low), torch.where(x0 > .999, 1., high)
         return (high - low).log()
     return dict(decode=decode)
 def tanh_cdf(z): return (1 + torch.tanh((2/math.pi)**0.5*(z + 0.044715*z**3)))/2
