@@ -5,6 +5,26 @@ wrong one and expects a check of the chapter to fail.
 """
 
 BUGS = {
+    "objectives": [
+        ("(plus - minus)/(4*h)", "(plus - minus)/(2*h)"),
+        ("-h*(plus + minus)/(plus - minus)", "h*(plus + minus)/(plus - minus)"),
+        ("return (m*moved).sum(1)/m.square().sum(1)", "return (m*moved).sum(1)/m.square().sum(1)**0.5"),
+        ("(x*z).sum(1)/x.square().sum(1)", "(x*z).sum(1)/z.square().sum(1)"),
+        ("return growth.abs().log2().item(),", "return growth.abs().log().item(),"),
+        ("pixel[:, size == 2].mean() - pixel[:, size == 1].mean()", "pixel[:, size == 1].mean() - pixel[:, size == 2].mean()"),
+        ("return t.expand(B) + 1 - first", "return t.expand(B) + first"),
+        ("3*D/(D + 2)", "3."),
+        ("pixels = (u.sum(2).square()/D - 1)/(D - 1)", "pixels = u.sum(2).square()/D - 1"),
+        ("(u*u.roll(1, 1)).mean(2), (u*u.roll(1, 0)).mean(2)", "(u*u.roll(1, 0)).mean(2), (u*u.roll(1, 1)).mean(2)"),
+        ("p = coefficient(by, flat - slopes[2]/(2*w) - z)", "p = coefficient(by, flat - slopes[2]/w - z)"),
+        ("if kind == \"eps\" else kind)", "if kind == \"x0\" else kind)"),
+        ("**2*gap2[:, 2:], q[\"true_var\"]", "*gap2[:, 2:], q[\"true_var\"]"),
+        ("first = -q[\"decode\"](c, x0, x0 + error[:, 1], sd)", "first = -q[\"decode\"](c, x0, x0 + error[:, 1], sd**2)"),
+        ("1 - c.sched.abar[-1], torch.ones_like(x0)", "c.sched.abar[-1], torch.ones_like(x0)"),
+        ("nats = each[:, 1:2] + (c.sched.T - 1)*some", "nats = each[:, 1:2] + c.sched.T*some"),
+        ("else: nats = c.sched.T*some", "else: nats = (c.sched.T - 1)*some"),
+        ("return p*guess + r*(x - a*guess)/b", "return p*guess + r*(x - a*guess)"),
+    ],
     "guidance": [
         ("eps = guess.eps - like(gamma, xt)*root", "eps = guess.eps + like(gamma, xt)*root"),
         ("eps = guess.eps - like(gamma, xt)*root", "eps = guess.eps - like(gamma, xt)"),
