@@ -494,7 +494,8 @@ def loss(
     claims = {m: expected(c, d, **parts) for m, parts in LOSSES.items()}
     return judge("The loss", *settled(read(c, d), expected(c, d), claims))
 
-# %% ../nbs/objectives.ipynb #b2112e31
+# %% ../nbs/objectives.ipynb #a005b056
+#| eq: eq-objectives-known
 class Bound(NamedTuple):
     "What a bound says that it is."
     sched: Schedule
@@ -575,7 +576,8 @@ def plans(
     for k, some in enumerate([t[2:3], *t[3:].tensor_split(4)]): errors[7 + k, some] = size[some]
     return torch.tensor([100, 254, 100, 100, 100, 255, 0, *[100]*5]), errors
 
-# %% ../nbs/objectives.ipynb #f24170d0
+# %% ../nbs/objectives.ipynb #e9d452c1
+#| eq: eq-objectives-estimate
 class Told(NamedTuple):
     "What a bound has returned and asked for, in P plans and n values for each."
     value: torch.Tensor # (P, n)
