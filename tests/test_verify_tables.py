@@ -3,6 +3,7 @@
 By hand: Python's floats and loops. With arrays: NumPy in float32, as guided-diffusion has it. With peers: this library's
 functions and diffusers' schedulers, with the mistake made around them or in a subclass.
 """
+import functools
 import itertools
 import math
 import random
@@ -10,10 +11,14 @@ import random
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, EulerDiscreteScheduler
 from diffusers.schedulers.scheduling_ddpm import betas_for_alpha_bar, rescale_zero_terminal_snr
+from torch.optim.swa_utils import AveragedModel
+from torchvision.transforms.functional import to_tensor
 from d2c import tables
 from d2c.conventions import scaled_linear
+from d2c.data import mnist, normalise
+from d2c.forward import q_sample
 from d2c.schedule import Schedule, cosine, linear, sigmoid, zero_terminal_snr
 from d2c.training import ema_decay
 
@@ -269,16 +274,11 @@ def with_peers(recipe, T, kind, zero, clean, wrong):
 WAYS = [by_hand, with_arrays, with_peers]
 CLAIMS = [tables.Claim(recipe, T, kind, zero, clean, (("ends", ENDS["Karras"]),) if recipe == "Karras" else ())
           for recipe, T, kind, zero, clean in [
-    ("linear", 1000, "betas", False, False), ("linear", 200, "betas", False, False), ("linear", 1000, "alphas_cumprod", False, False),
-    ("linear", 250, "alphas_cumprod", False, True), ("linear", 1000, "alphas", False, False), ("linear", 1000, "sqrt_alphas_cumprod", True, False),
-    ("linear", 1000, "alphas_cumprod", True, False), ("linear", 1000, "logsnr", False, False), ("linear", 1000, "sigmas", False, False),
-    ("scaled linear", 1000, "betas", False, False), ("scaled linear", 1000, "alphas_cumprod", False, False),
-    ("scaled linear", 1000, "alphas_cumprod", True, False), ("scaled linear", 1000, "betas", True, False), ("scaled linear", 1000, "sigmas", False, False),
-    ("cosine", 1000, "betas", False, False), ("cosine", 1000, "alphas_cumprod", False, True), ("cosine", 200, "alphas", False, False),
-    ("cosine", 1000, "alphas_cumprod", True, False), ("cosine", 100, "sqrt_alphas_cumprod", False, False),
-    ("cosine", 1000, "sqrt_one_minus_alphas_cumprod", False, False), ("cosine", 1000, "logsnr", False, False),
-    ("sigmoid", 1000, "betas", False, False), ("sigmoid", 1000, "alphas_cumprod", False, False),
-    ("Karras", 18, "sigmas", False, False), ("Karras", 40, "sigmas", False, True),
+    ("linear", 1000, "betas", False, False), ("linear", 200, "alphas_cumprod", False, False), ("linear", 1000, "logsnr", False, False),
+    ("scaled linear", 1000, "alphas_cumprod", True, True), ("scaled linear", 1000, "sigmas", False, False),
+    ("cosine", 1000, "betas", False, False), ("cosine", 250, "alphas_cumprod", True, False), ("cosine", 100, "sqrt_alphas_cumprod", False, False),
+    ("cosine", 300, "sqrt_one_minus_alphas_cumprod", False, False), ("sigmoid", 1000, "alphas", False, False),
+    ("linear", 100, "sqrt_one_minus_alphas_cumprod", False, False), ("Karras", 18, "sigmas", False, False), ("Karras", 40, "sigmas", False, True),
 ]]
 ENTRIES = [(c, mistake.name) for c in CLAIMS for mistake, _, when in tables.SCHEDULE_MISTAKES if when(c)
            and not (c.T == 1000 and mistake.name == "ends not scaled")]
@@ -287,6 +287,7 @@ ENTRIES = [(c, mistake.name) for c in CLAIMS for mistake, _, when in tables.SCHE
 def built(way, c, wrong): return way(c.recipe, c.T, c.kind, c.zero, c.clean, set(wrong))
 
 
+@functools.cache
 def right_of(c):
     if c.recipe == "Karras": return "Karras"
     sched = {"linear": lambda: linear(c.T, .1/c.T, 20/c.T), "scaled linear": lambda: scaled_linear(c.T, .85/c.T, 12/c.T),
@@ -299,17 +300,436 @@ def judged(way, c, wrong=()):
     return tables.schedule(built(way, c, wrong), c.kind, **own)
 
 
+def named(report, *names): return report.verdict == "wrong" and any(s.mistake.name in names for s in report.suspects)
+
+
+def tally(outcomes, what, least):
+    "Assert that enough of the outcomes are true, and show those that are not."
+    outcomes = list(outcomes)
+    missed = [key for key, good in outcomes if not good]
+    print(f"{what}: {len(outcomes) - len(missed)} of {len(outcomes)}")
+    assert len(outcomes) - len(missed) >= least*len(outcomes), missed[:20]
+
+
+def number_table(way, c, wrong):
+    "The table with these mistakes, or None where it has entries that are not numbers."
+    try:
+        with np.errstate(all="ignore"): values = built(way, c, wrong)
+    except ValueError: return None     # the logarithm of a negative number, by hand
+    listed = values if isinstance(values, list) else torch.as_tensor(values).double().tolist()
+    return None if any(isinstance(v, complex) or v != v for v in listed) else values
+
+
+def judged(c, values):
+    own = dict(right="Karras", ends=ENDS["Karras"]) if c.recipe == "Karras" else dict(right=right_of(c))
+    return tables.schedule(values, c.kind, **own)
+
+
+def test_every_mistake_in_a_table_is_found_and_named():
+    outcomes, hidden, seen = [], 0, set()
+    for (c, name), way in itertools.product(ENTRIES, WAYS):
+        if (values := number_table(way, c, {name})) is None: continue
+        report = judged(c, values)
+        if report and name in report.unseen: hidden += 1; continue
+        seen.add(name)
+        outcomes.append(((c[:5], name, way.__name__), named(report, name)))
+    tally(outcomes, "mistakes in tables", .99)
+    assert hidden < .06*len(outcomes), hidden
+    assert seen == {mistake.name for mistake, _, _ in tables.SCHEDULE_MISTAKES} - {"ends scaled"}
+    assert named(tables.schedule(linear(100, 1e-3, .2).beta[1:], "betas", linear(100)), "ends scaled")
+
+
+def test_no_false_alarm_in_forty_tables():
+    for seed in range(40):
+        r = random.Random(seed)
+        recipe, kind, way = r.choice(["linear", "scaled linear", "cosine", "sigmoid"]), r.choice(list(tables.KINDS)), WAYS[seed % 3]
+        c = tables.Claim(recipe, r.randint(40, 1200), kind, r.random() < .3 and kind not in ("logsnr", "sqrt_one_minus_alphas_cumprod"), r.random() < .3)
+        with np.errstate(all="ignore"): values = built(way, c, set())
+        for report in (tables.schedule(values, kind), tables.schedule(values), judged(c, values)):
+            assert report, (c[:5], way.__name__, str(report))
+            assert tables.SOURCES[recipe] in report.reason and f"T = {c.T}" in report.reason
+
+
+def test_published_tables_of_diffusers():
+    for config, words in [({}, "linear schedule"), (dict(beta_schedule="squaredcos_cap_v2"), "cosine"), (dict(beta_schedule="sigmoid"), "GeoDiff"),
+                          (dict(beta_schedule="scaled_linear", beta_start=.00085, beta_end=.012, rescale_betas_zero_snr=True), "scaled linear"),
+                          (dict(beta_schedule="squaredcos_cap_v2", num_train_timesteps=100, rescale_betas_zero_snr=True), "zero terminal SNR")]:
+        scheduler = DDPMScheduler(**config)
+        for kind in ("betas", "alphas", "alphas_cumprod"):
+            for report in (tables.schedule(getattr(scheduler, kind), kind), tables.schedule(getattr(scheduler, kind).numpy())):
+                assert report and words in report.reason, str(report)
+    assert named(tables.schedule(DDPMScheduler(num_train_timesteps=100).betas), "ends not scaled")
+    euler = EulerDiscreteScheduler(beta_schedule="scaled_linear", beta_start=.00085, beta_end=.012, use_karras_sigmas=True)
+    euler.set_timesteps(20)
+    report = tables.schedule(euler.sigmas)
+    assert report and "Karras" in report.reason and "14.61" in report.reason, str(report)
+
+
+def pairs(catalogue, n):
+    "n pairs of entries that alter different parts, drawn with a seed."
+    some = [(a, b) for a, b in itertools.combinations(catalogue, 2) if not set(a[1]) & set(b[1])]
+    return random.Random(0).sample(some, min(n, len(some)))
+
+
+def test_two_mistakes_in_a_table():
+    outcomes = []
+    for c in CLAIMS[:6]:
+        some = [(m.name, parts) for m, parts, when in tables.SCHEDULE_MISTAKES if when(c) and not (c.T == 1000 and m.name == "ends not scaled")]
+        for k, ((a, _), (b, _)) in enumerate(pairs(some, 25)):
+            way = WAYS[k % 3]
+            if (values := number_table(way, c, {a, b})) is None: continue
+            report = judged(c, values)
+            assert report.verdict == "wrong", (c[:5], a, b, way.__name__, str(report))
+            outcomes.append(((c[:5], a, b, way.__name__), named(report, a, b)))
+    assert len(outcomes) > 100
+    tally(outcomes, "two mistakes in a table, one of them named", .7)
+
+
+# ---- forward processes, three times ----
+
+SCHED = cosine(200)
+
+
+def noise_by_hand(x0, eps, t, wrong):
+    "A loop over pictures and pixels, of Python's numbers."
+    abar, T = SCHED.abar.tolist(), SCHED.T
+    out = torch.empty(x0.shape, dtype=torch.float64 if "another type" in wrong else torch.float32)
+    own = torch.randn(x0.shape) if "noise of its own" in wrong else eps
+    for b, c, h, w in itertools.product(*map(range, x0.shape)):
+        i = 0 if "one time for the batch" in wrong else w if "one factor a column" in wrong else h if "one factor a row" in wrong else c if "one factor a channel" in wrong else b
+        k = int(t[i])
+        if "one step too late" in wrong: k = min(k + 1, T)
+        if "one step too early" in wrong: k -= 1
+        if "backwards" in wrong: k = T + 1 - k
+        a, before = abar[k], abar[k - 1] if k else 1.
+        left, right = math.sqrt(a), math.sqrt(1 - a)
+        if "root of ᾱ missing" in wrong or "both roots missing" in wrong: left = a
+        if "root of 1 − ᾱ missing" in wrong or "both roots missing" in wrong: right = 1 - a
+        if "a root too many" in wrong: left, right = left**.5, right**.5
+        if "α for ᾱ" in wrong: left = math.sqrt(a/before)
+        if "α for ᾱ" in wrong or "noise of one step" in wrong: right = math.sqrt(1 - a/before)
+        if "1 − √ᾱ" in wrong: right = 1 - math.sqrt(a)
+        if "data not reduced" in wrong or "exploding variance" in wrong: left = 1.
+        if "noise not reduced" in wrong: right = 1.
+        if "exploding variance" in wrong or "ς for the noise" in wrong: right = math.sqrt((1 - a)/a)
+        if "straight path" in wrong: left, right = 1 - k/T, k/T
+        x, e = x0[b, c, h, w].item(), own[b, c, h, w].item()
+        if "normalised inside" in wrong: x = 2*x - 1
+        if "factors swapped" in wrong: x, e = e, x
+        y = left*x - right*e if "noise subtracted" in wrong else left*x + right*e
+        out[b, c, h, w] = max(-1., min(1., y)) if "clipped" in wrong else y
+    return out
+
+
+def noise_with_arrays(x0, eps, t, wrong):
+    "NumPy, and the tables of guided-diffusion."
+    has, t = wrong.__contains__, t.numpy() - 1
+    acp = SCHED.abar[1:].numpy()
+    alphas = acp/np.append(1., acp[:-1])
+    if has("backwards"): acp, alphas = acp[::-1], alphas[::-1]
+    roots = {"a": np.sqrt(acp), "b": np.sqrt(1 - acp)}
+    if has("root of ᾱ missing") or has("both roots missing"): roots["a"] = acp
+    if has("root of 1 − ᾱ missing") or has("both roots missing"): roots["b"] = 1 - acp
+    if has("a root too many"): roots = {k: np.sqrt(v) for k, v in roots.items()}
+    if has("α for ᾱ"): roots = {"a": np.sqrt(alphas), "b": np.sqrt(1 - alphas)}
+    if has("noise of one step"): roots["b"] = np.sqrt(1 - alphas)
+    if has("1 − √ᾱ"): roots["b"] = 1 - np.sqrt(acp)
+    if has("data not reduced") or has("exploding variance"): roots["a"] = np.ones_like(acp)
+    if has("noise not reduced"): roots["b"] = np.ones_like(acp)
+    if has("exploding variance") or has("ς for the noise"): roots["b"] = np.sqrt(1/acp - 1)
+    u = np.arange(1, len(acp) + 1)/len(acp)
+    if has("straight path"): roots = {"a": 1 - u, "b": u}
+    if has("one step too late"): t = np.minimum(t + 1, len(acp) - 1)
+    if has("one step too early"):
+        t, roots = t - 1, {k: np.append(v, 1. if k == "a" else 0.) for k, v in roots.items()}   # −1 finds the last entry
+    if has("one time for the batch"): t = np.full_like(t, t[0])
+    new = (None,)*3
+    if has("one factor a column"): new = ()
+    if has("one factor a row"): new = (None,)
+    if has("one factor a channel"): new = (None, None)
+    a, b = (roots[k][t][(..., *new)].astype(np.float64 if has("another type") else np.float32) for k in "ab")
+    x, e = x0.numpy(), eps.numpy()
+    if has("noise of its own"): e = np.random.standard_normal(e.shape).astype(np.float32)
+    if has("normalised inside"): x = x*2 - 1
+    if has("factors swapped"): x, e = e, x
+    y = a*x + (-b if has("noise subtracted") else b)*e
+    return torch.from_numpy(np.clip(y, -1, 1) if has("clipped") else y)
+
+
+class Noising(DDPMScheduler):
+    "A scheduler of diffusers, its add_noise called as it is with other tables, times and data, or written anew."
+    def __init__(self, wrong):
+        super().__init__(trained_betas=SCHED.beta[1:].tolist(), num_train_timesteps=SCHED.T)
+        self.alphas_cumprod, self.wrong = SCHED.abar[1:].clone(), wrong
+
+    def noisy(self, x0, eps, t):
+        has, t, acp = self.wrong.__contains__, t - 1, self.alphas_cumprod
+        if has("backwards"): t = SCHED.T - 1 - t
+        if has("one step too late"): t = (t + 1).clamp(max=SCHED.T - 1)
+        if has("one step too early"): acp, t = SCHED.abar, t
+        if has("one time for the batch"): t = t[[0]*len(t)]
+        if has("noise of its own"): eps = torch.randn_like(eps)
+        if has("normalised inside"): x0 = 2*x0 - 1
+        if has("noise subtracted"): eps = -eps
+        if has("factors swapped"): x0, eps = eps, x0
+        unlike = {"root of ᾱ missing", "root of 1 − ᾱ missing", "both roots missing", "a root too many", "α for ᾱ", "noise of one step",
+                  "1 − √ᾱ", "data not reduced", "noise not reduced", "exploding variance", "ς for the noise", "straight path",
+                  "one factor a column", "one factor a row", "one factor a channel"} & self.wrong
+        if not unlike:
+            self.alphas_cumprod = acp
+            y = self.add_noise(x0, eps, t)
+        else:
+            bar = acp[t]
+            alpha = acp[t]/SCHED.abar[t] if acp is not SCHED.abar else acp[t]/SCHED.abar[(t - 1).clamp(min=0)]
+            a, b = bar.sqrt(), (1 - bar).sqrt()
+            a = {"root of ᾱ missing": bar, "both roots missing": bar, "a root too many": a.sqrt(), "α for ᾱ": alpha.sqrt(),
+                 "straight path": 1 - (t + (acp is not SCHED.abar))/SCHED.T, "data not reduced": torch.ones(len(t)), "exploding variance": torch.ones(len(t))
+                 }.get(next((k for k in sorted(unlike) if k in FACTOR_OF_DATA), ""), a)
+            b = {"root of 1 − ᾱ missing": 1 - bar, "both roots missing": 1 - bar, "a root too many": b.sqrt(), "α for ᾱ": (1 - alpha).sqrt(),
+                 "noise of one step": (1 - alpha).sqrt(), "1 − √ᾱ": 1 - bar.sqrt(), "noise not reduced": torch.ones(len(t)), "exploding variance": b/bar.sqrt(),
+                 "ς for the noise": b/bar.sqrt(), "straight path": (t + (acp is not SCHED.abar))/SCHED.T,
+                 }.get(next((k for k in sorted(unlike) if k in FACTOR_OF_NOISE), ""), b)
+            view = (-1,) if has("one factor a column") else (-1, 1) if has("one factor a row") else (-1, 1, 1) if has("one factor a channel") else (-1, 1, 1, 1)
+            y = a.float().view(view)*x0 + b.float().view(view)*eps
+        if has("clipped"): y = torch.clamp(y, -1, 1)
+        return y.double() if has("another type") else y
+
+
+FACTOR_OF_DATA = {"root of ᾱ missing", "both roots missing", "a root too many", "α for ᾱ", "straight path", "data not reduced", "exploding variance"}
+FACTOR_OF_NOISE = FACTOR_OF_DATA - {"root of ᾱ missing", "data not reduced"} | {"root of 1 − ᾱ missing", "noise of one step", "1 − √ᾱ", "noise not reduced", "ς for the noise"}
+NOISINGS = {"by hand": lambda wrong: lambda x0, eps, t: noise_by_hand(x0, eps, t, wrong),
+            "with arrays": lambda wrong: lambda x0, eps, t: noise_with_arrays(x0, eps, t, wrong),
+            "diffusers": lambda wrong: Noising(wrong).noisy}
+
+
+def ours(parts):
+    "This library's own, for the pairs."
+    return lambda x0, eps, t: tables.noised(SCHED, x0, eps, t, **parts)
+
+
+def test_every_mistake_in_a_forward_process_is_found_and_named():
+    outcomes = [((m.name, way), named(tables.forward(f({m.name}), SCHED), m.name))
+                for m, _ in tables.FORWARD_MISTAKES for way, f in NOISINGS.items()]
+    tally(outcomes, "mistakes in forward processes", .99)
+
+
+def test_no_false_alarm_in_forty_forward_processes():
+    kept = torch.get_rng_state()
+    for seed in range(40):
+        way = list(NOISINGS)[seed % 3]
+        report = tables.forward(NOISINGS[way](set()), SCHED, seed=seed)
+        assert report and not report.suspects, (way, str(report))
+    sched, scheduler = linear(), DDPMScheduler()
+    assert tables.forward(scheduler.add_noise, sched, first=0)
+    assert tables.forward(lambda x0, eps, t: q_sample(sched, x0, t, eps), sched)
+    assert named(tables.forward(scheduler.add_noise, sched), "one step too late")
+    assert torch.equal(kept, torch.get_rng_state())
+
+
+def test_two_mistakes_in_a_forward_process():
+    some = [(m.name, parts) for m, parts in tables.FORWARD_MISTAKES]
+    outcomes = []
+    for k, ((a, _), (b, _)) in enumerate(pairs(some, 102)):
+        way = ["with arrays", "diffusers"][k % 2]
+        report = tables.forward(NOISINGS[way]({a, b}), SCHED)
+        assert report.verdict == "wrong", (a, b, way, str(report))
+        outcomes.append(((a, b, way), named(report, a, b)))
+    tally(outcomes, "two mistakes in a forward process, one of them named", .8)
+
+
+# ---- averages ----
+
+def averages(decay, wrong):
+    "The same update three times: with Python's numbers, with PyTorch's AveragedModel, in the way of diffusers."
+    constant = decay(10**9)
+    def d_of(k):
+        if "warm-up" in wrong: return min(constant, (1 + k)/(10 + k))
+        if "no warm-up" in wrong: return constant
+        return decay(k - 1) if "steps from 0" in wrong else decay(k)
+
+    class Numbers:
+        def __init__(self): self.k, self.past = 0, None
+        def __call__(self, mean, weights):
+            self.k += 1
+            d, a, w = d_of(self.k), mean.tolist() if self.k == 1 else self.a, weights.tolist()
+            if self.k == 1:
+                self.past = a
+                if {"starts at zero", "starts at zero, corrected"} & wrong: a = [0.]*len(a)
+                if "starts late" in wrong: a = w
+            new, self.past = (self.past if "one step behind" in wrong else w), w
+            keep, take = d, 1 - d
+            if "decay swapped" in wrong: keep, take = take, keep
+            if "not averaged" in wrong: keep, take = 0., 1.
+            if "never updated" in wrong: keep, take = 1., 0.
+            if "plain mean" in wrong: keep, take = self.k/(self.k + 1), 1/(self.k + 1)
+            if "sum" in wrong: take = 1.
+            if "not shrunk" in wrong: keep = 1.
+            if "wrong sign" in wrong: keep, take = 1 + (1 - d), -(1 - d)
+            for _ in range(2 if "updated twice" in wrong else 0 if "every second step" in wrong and self.k % 2 else 1):
+                a = [keep*p + take*q for p, q in zip(a, new)]
+                if "float16" in wrong: a = torch.tensor(a).half().tolist()
+                if "bfloat16" in wrong: a = torch.tensor(a).bfloat16().tolist()
+            self.a = a
+            if "written back" in wrong: weights.copy_(torch.tensor(a))
+            if "starts at zero, corrected" in wrong: a = [v/(1 - math.prod(d_of(i + 1) for i in range(self.k))) for v in a]
+            return torch.tensor(a, dtype=torch.float64)
+
+    class InPlace:
+        "The shadow parameters are changed in place and nothing is returned, as in diffusers' EMAModel."
+        def __init__(self): self.step = 0
+        def __call__(self, shadow, param):
+            self.step += 1
+            if self.step == 1:
+                self.last = shadow.clone()
+                if "starts at zero" in wrong: shadow.zero_()
+                if "starts late" in wrong: shadow.copy_(param)
+                if "starts at zero, corrected" in wrong: shadow.zero_(); self.raw = shadow.clone()
+            if "never updated" in wrong or "every second step" in wrong and self.step % 2 == 1: return
+            source = self.last if "one step behind" in wrong else param.clone()
+            one_minus_decay = 1 - d_of(self.step)
+            if "decay swapped" in wrong: one_minus_decay = 1 - one_minus_decay
+            if "not averaged" in wrong: one_minus_decay = 1.
+            if "plain mean" in wrong: one_minus_decay = 1/(self.step + 1)
+            if "wrong sign" in wrong: one_minus_decay = -one_minus_decay
+            target = self.raw if "starts at zero, corrected" in wrong else shadow
+            for _ in range(1 + ("updated twice" in wrong)):
+                if "sum" in wrong: target.mul_(1 - one_minus_decay).add_(source)
+                elif "not shrunk" in wrong: target.add_(one_minus_decay*source)
+                else: target.sub_(one_minus_decay*(target - source))
+                if "float16" in wrong: target.copy_(target.half())
+                if "bfloat16" in wrong: target.copy_(target.bfloat16())
+            if "starts at zero, corrected" in wrong:
+                left = 1.
+                for i in range(self.step): left *= d_of(i + 1)
+                shadow.copy_(target/(1 - left))
+            if "written back" in wrong: param.copy_(target)
+            self.last = param.clone()
+
+    class Torch:
+        "PyTorch's AveragedModel with a rule of one's own; it takes the start over at its first update."
+        def __init__(self): self.model = None
+        def __call__(self, mean, weights):
+            if self.model is None:
+                self.net, self.k, self.old = torch.nn.Linear(len(mean), 1, bias=False).double(), 0, mean.clone()
+                start = weights if "starts late" in wrong else mean*(not wrong & {"starts at zero", "starts at zero, corrected"})
+                self.set(start)
+                def rule(average, new, _):
+                    d = d_of(self.k)
+                    if "decay swapped" in wrong: return (1 - d)*average + d*new
+                    if "plain mean" in wrong: return average + (new - average)/(self.k + 1)
+                    if "sum" in wrong: return d*average + new
+                    if "not shrunk" in wrong: return average.lerp(average + new, 1 - d)
+                    if "wrong sign" in wrong: return average.lerp(new, d - 1)
+                    return new.clone() if "not averaged" in wrong else average.lerp(new, 1 - d)
+                self.model = AveragedModel(self.net, avg_fn=rule)
+                self.model.update_parameters(self.net)
+            self.k += 1
+            self.set(self.old if "one step behind" in wrong else weights)
+            times = 2 if "updated twice" in wrong else 0 if "never updated" in wrong else (self.k + 1) % 2 if "every second step" in wrong else 1
+            for _ in range(times):
+                self.model.update_parameters(self.net)
+                for p in self.model.module.parameters():
+                    if "float16" in wrong: p.data = p.data.to(torch.float16).double()
+                    if "bfloat16" in wrong: p.data = p.data.to(torch.bfloat16).double()
+            self.old, out = weights.clone(), self.model.module.weight[0].detach().clone()
+            if "written back" in wrong: weights[:] = out
+            return out/(1 - np.prod([d_of(i) for i in range(1, self.k + 1)])) if "starts at zero, corrected" in wrong else out
+        def set(self, values):
+            with torch.no_grad(): self.net.weight.copy_(values[None])
+
+    return {"numbers": Numbers(), "in place": InPlace(), "AveragedModel": Torch()}
+
+
+DECAYS = {"0.9": lambda k: .9, "0.9999": lambda k: .9999, "warm-up": ema_decay}
+
+
+def test_every_mistake_in_an_average_is_found_and_named():
+    outcomes = []
+    for rule, decay in DECAYS.items():
+        for m, _ in tables.average_mistakes(decay):
+            for way, update in averages(decay, {m.name}).items():
+                outcomes.append(((rule, m.name, way), named(tables.average(update, decay), m.name)))
+    tally(outcomes, "mistakes in averages", .99)
+
+
+def test_no_false_alarm_in_forty_averages():
+    for seed in range(40):
+        d = 1 - 10**-random.Random(seed).uniform(.3, 4)
+        decay = [d, lambda k: min(d, (1 + k)/(10 + k))][seed % 2]
+        for way, update in averages(decay if callable(decay) else lambda k: d, set()).items():
+            report = tables.average(update, decay)
+            assert report and not report.suspects, (d, way, str(report))
+
+
+def test_two_mistakes_in_an_average():
+    outcomes = []
+    for rule, decay in DECAYS.items():
+        some = [(m.name, parts) for m, parts in tables.average_mistakes(decay)]
+        for (a, one), (b, two) in pairs(some, 40):
+            report = tables.average(tables.recursion(decay, **one, **two), decay)
+            assert report.verdict == "wrong", (rule, a, b)
+            outcomes.append(((rule, a, b), named(report, a, b)))
+    assert len(outcomes) > 100
+    tally(outcomes, "two mistakes in an average, one of them named", .7)
+
+
+# ---- data ----
+
+def feeds(wrong):
+    "Pictures of digits as three loops would feed them: from this library, by hand from bytes, with torchvision."
+    raw = mnist("test").x[:64]
+    maps = {"": lambda p: p*2/255 - 1, "in [0, 1]": lambda p: p/255, "bytes": lambda p: p, "divided twice": lambda p: p/255/255,
+            "normalised twice": lambda p: 2*(2*p/255 - 1) - 1, "not doubled": lambda p: p/255 - .5, "not shifted": lambda p: p/127.5,
+            "bytes doubled": lambda p: 2*p - 1, "bytes shifted": lambda p: p - 128, "MNIST's numbers": lambda p: (p/255 - .1307)/.3081,
+            "ImageNet's numbers": lambda p: (p/255 - .449)/.226, "constant": lambda p: 0*p - 1, "one picture": lambda p: p*2/255 - 1,
+            "whole numbers": lambda p: p*2/255 - 1, "channels last": lambda p: p*2/255 - 1, "standardised": lambda p: p, "each picture standardised": lambda p: p}
+    f = maps[wrong]
+    def finish(x):
+        if wrong == "one picture": x = x[:1].expand_as(x)
+        if wrong == "whole numbers": x = x.int()
+        if wrong == "channels last": x = x.permute(0, 2, 3, 1)
+        if wrong == "standardised": x = (x - x.mean())/x.std()
+        if wrong == "each picture standardised": x = torch.stack([(one - one.mean())/one.std() for one in x])
+        return x
+    lists = torch.tensor([[f(p) for p in row] for row in raw[:16].float().flatten(1).tolist()]).view(-1, 1, 28, 28)
+    vision = torch.stack([to_tensor(picture[0].numpy()) for picture in raw])*255
+    return {"ours": finish(f(raw.float())), "by hand": finish(lists), "torchvision": finish(f(vision))}
+
+
+def test_every_mistake_in_the_data_is_found_and_named():
+    all_of_them = [m.name for m, _, _ in tables.RANGES] + [m.name for m in tables.DATA_MISTAKES]
+    outcomes = [((name, way), named(tables.data(batch), name)) for name in all_of_them for way, batch in feeds(name).items()]
+    tally(outcomes, "mistakes in data", .99)
+    for way, batch in feeds("").items(): assert tables.data(batch) and tables.data(batch.numpy()), way
+    assert tables.data(feeds("in [0, 1]")["ours"][:4]).verdict == "cannot tell" == tables.data(feeds("")["ours"][:8]*.1 - .9).verdict
+    pictures = mnist("test").x
+    for seed in range(40):
+        some = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(seed))[:8 + seed]
+        assert tables.data(normalise(pictures[some]))
+
+
+def test_functions_that_are_no_functions_get_a_sentence():
+    sched, fine = linear(), lambda x0, eps, t: q_sample(linear(), x0, t, eps)
+    def in_place(x0, eps, t): x0 += eps; return x0
+    def needs_a_gpu(x0, eps, t): raise RuntimeError("Found no NVIDIA driver on your system")
+    for f, words in [(in_place, "changes its argument 1 in place"), (lambda x0, eps, t: fine(x0, eps, t)*math.nan, "not finite"),
+                     (lambda x0, eps, t: fine(x0, eps, t)[:2], r"shape \(2, 4, 4, 4\)"), (lambda x0, eps, t: None, "should return a tensor"),
+                     (needs_a_gpu, "no NVIDIA driver")]:
+        with pytest.raises(ValueError, match=words): tables.forward(f, sched)
+    for values, words in [([.1, math.nan, .3], "Entry 1 is not a number"), ([.1, .2], "at least three"), ("linear", "none"), (torch.ones(3, 3), "shape")]:
+        with pytest.raises(ValueError, match=words): tables.schedule(values)
+    for call, words in [(lambda: tables.schedule([.1, .2, .3], "gammas"), "not “gammas”"), (lambda: tables.schedule([.1, .2, .3], right="quadratic"), "not “quadratic”"),
+                        (lambda: tables.data(torch.full((8, 1, 4, 4), math.nan)), "not finite"), (lambda: tables.data([]), "batch of pictures"),
+                        (lambda: tables.average(lambda a, w: w[:3], .9), "shape"), (lambda: tables.average(lambda a, w: w/0*0, .9), "not finite"),
+                        (lambda: tables.average(lambda a, w: w.foo, .9), "AttributeError")]:
+        with pytest.raises(ValueError, match=words): call()
+
+
 if __name__ == "__main__":
-    for c in CLAIMS:
-        for way in WAYS:
-            r = judged(way, c)
-            r2 = tables.schedule(built(way, c, []))
-            print(way.__name__, c[:5], r.verdict, r2.verdict, "" if r and r2 else (r, r2))
-    bad = 0
-    for c, name in ENTRIES:
-        for way in WAYS:
-            try: r = judged(way, c, [name])
-            except ValueError as e: print(way.__name__, c[:5], name, "ERR", e); continue
-            if r.verdict != "wrong" or name not in [s.mistake.name for s in r.suspects]:
-                bad += 1; print(way.__name__, c[:5], name, r.verdict, r.unseen and name in r.unseen, [(s.mistake.name, s.distance) for s in r.suspects])
-    print(bad, len(ENTRIES)*3)
+    import time
+    for name, f in list(globals().items()):
+        if name.startswith("test_"):
+            t0 = time.process_time()
+            try: f()
+            except AssertionError as e: print("FAILED", name, str(e)[:3000])
+            print(name, f"{time.process_time() - t0:.1f}")
