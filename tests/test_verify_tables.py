@@ -274,11 +274,11 @@ def with_peers(recipe, T, kind, zero, clean, wrong):
 WAYS = [by_hand, with_arrays, with_peers]
 CLAIMS = [tables.Claim(recipe, T, kind, zero, clean, (("ends", ENDS["Karras"]),) if recipe == "Karras" else ())
           for recipe, T, kind, zero, clean in [
-    ("linear", 1000, "betas", False, False), ("linear", 200, "alphas_cumprod", False, False), ("linear", 1000, "logsnr", False, False),
-    ("scaled linear", 1000, "alphas_cumprod", True, True), ("scaled linear", 1000, "sigmas", False, False),
+    ("linear", 1000, "betas", False, False), ("linear", 200, "alphas_cumprod", False, False), ("linear", 400, "logsnr", False, False),
+    ("scaled linear", 1000, "alphas_cumprod", True, True), ("scaled linear", 400, "sigmas", False, False),
     ("cosine", 1000, "betas", False, False), ("cosine", 250, "alphas_cumprod", True, False), ("cosine", 100, "sqrt_alphas_cumprod", False, False),
-    ("cosine", 300, "sqrt_one_minus_alphas_cumprod", False, False), ("sigmoid", 1000, "alphas", False, False),
-    ("linear", 100, "sqrt_one_minus_alphas_cumprod", False, False), ("Karras", 18, "sigmas", False, False), ("Karras", 40, "sigmas", False, True),
+    ("cosine", 300, "sqrt_one_minus_alphas_cumprod", False, False), ("sigmoid", 500, "alphas", False, False),
+    ("Karras", 18, "sigmas", False, False), ("Karras", 40, "sigmas", False, True),
 ]]
 ENTRIES = [(c, mistake.name) for c in CLAIMS for mistake, _, when in tables.SCHEDULE_MISTAKES if when(c)
            and not (c.T == 1000 and mistake.name == "ends not scaled")]
@@ -712,9 +712,9 @@ def test_functions_that_are_no_functions_get_a_sentence():
     sched, fine = linear(), lambda x0, eps, t: q_sample(linear(), x0, t, eps)
     def in_place(x0, eps, t): x0 += eps; return x0
     def needs_a_gpu(x0, eps, t): raise RuntimeError("Found no NVIDIA driver on your system")
-    for f, words in [(in_place, "changes its argument 1 in place"), (lambda x0, eps, t: fine(x0, eps, t)*math.nan, "not finite"),
-                     (lambda x0, eps, t: fine(x0, eps, t)[:2], r"shape \(2, 4, 4, 4\)"), (lambda x0, eps, t: None, "should return a tensor"),
-                     (needs_a_gpu, "no NVIDIA driver")]:
+    for f, words in [(in_place, "in place"), (lambda x0, eps, t: fine(x0, eps, t)*math.nan, "not finite"),
+                     (lambda x0, eps, t: fine(x0, eps, t)[:2], r"shape \(2, 4, 4, 4\)"), (lambda x0, eps, t: None, "NoneType"),
+                     (needs_a_gpu, "needs a GPU")]:
         with pytest.raises(ValueError, match=words): tables.forward(f, sched)
     for values, words in [([.1, math.nan, .3], "Entry 1 is not a number"), ([.1, .2], "at least three"), ("linear", "none"), (torch.ones(3, 3), "shape")]:
         with pytest.raises(ValueError, match=words): tables.schedule(values)
