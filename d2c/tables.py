@@ -46,7 +46,7 @@ KINDS = { # name: how it is made of ᾱ, how ᾱ is had from it, ϱ/u
 }
 
 # %% ../nbs/tables.ipynb #608a3203
-#| eq: eq-tables-step
+#| eq: eq-tables-step eq-tables-rounding
 def step_noise(
     values: torch.Tensor, # a table, float64 (n,)
     kind: str,            # what it is a table of, a key of `KINDS`
@@ -57,7 +57,6 @@ def step_noise(
     else: beta = 1 - ratio(KINDS[kind][1](values))
     return (beta.sign()*beta.abs()**0.5).nan_to_num(9., 1e3, -1e3).clamp(-1e3, 1e3)
 
-#| eq: eq-tables-rounding
 def step_rounding(
     values: torch.Tensor, # as for `step_noise`
     kind: str,
@@ -73,9 +72,9 @@ def step_rounding(
     return torch.where(rho + before > 0.5, 10., e)    # nothing is left of ᾱ
 
 # %% ../nbs/tables.ipynb #08490c88
+#| eq: eq-tables-line
 count = lambda n: torch.arange(n, dtype=torch.float64)
 
-#| eq: eq-tables-line
 def line(
     T: int, # how many
     p: dict, # parts: ends, scale, power, grid
@@ -466,9 +465,9 @@ def schedule(
                    f"of the published ones.{spaced_evenly(v, c.kind)} Say with `right` what it should be.")
 
 # %% ../nbs/tables.ipynb #d993055a
+#| eq: eq-tables-probe
 SIDE = 4 # of a batch: images, channels, rows and columns
 
-#| eq: eq-tables-probe
 def factors(
     add_noise: Callable, # add_noise(x0, eps, t)
     t: torch.Tensor,     # times as it counts them, (B,)
@@ -628,6 +627,7 @@ def forward(
     return judge("This forward process", reading, with_use(1., right), claims)
 
 # %% ../nbs/tables.ipynb #e58001ca
+#| eq: eq-tables-range
 RANGES = [ # mistake, l and h
     (Mistake("in [0, 1]", "The data lie in [0, 1].", "eq-data-normalise"), 0., 1.),
     (Mistake("bytes", "The data lie in [0, 255].", "eq-data-normalise"), 0., 255.),
@@ -656,7 +656,6 @@ LAST = Mistake("channels last", "The channels are the last dimension; networks e
 DATA_MISTAKES = [EACH, ALL, CONSTANT, REPEATED, ROUNDED, LAST]
 ENOUGH = 8 # pictures
 
-#| eq: eq-tables-range
 def misfit(
     x: torch.Tensor, # float64
     l: float,
@@ -696,9 +695,9 @@ def data(
                   f"look at more.", likely[:2], draws=max(ENOUGH, 2*n))
 
 # %% ../nbs/tables.ipynb #6b994f4c
+#| eq: eq-tables-average
 STEPS = 8
 
-#| eq: eq-tables-average
 def coefficients_of(
     update: Callable, # update(averaged, weights) → averaged, or None if it works in place
 ) -> tuple[torch.Tensor, bool]: # c, float64 (K, K + 1); whether the weights were changed
