@@ -7,6 +7,7 @@ __all__ = ['TARGETS', 'SHAPE', 'CLASSES', 'same', 'RIGHT', 'SCALE', 'FREE', 'ONE
            'catalogue', 'mistaken', 'known_network', 'probes', 'read', 'answer', 'guidance']
 
 # %% ../nbs/guides.ipynb #2b3c67fd
+import functools
 from collections.abc import Callable
 import torch
 from .schedule import Schedule
@@ -48,6 +49,7 @@ def gradient_factor(
 #| eq: eq-guides-classifier
 SHAPE, CLASSES = (3, 4, 8, 8), 10 # three images of four channels
 
+@functools.cache
 def drawn(seed, *shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
@@ -332,7 +334,7 @@ def probes(
     f, g = drawn(3, *SHAPE), drawn(4, *SHAPE)
     y = torch.tensor([k for k in (3, 1, 7, 5) if k != null][:3])
     var = torch.tensor([1e-4, .04, .5]).reshape(-1, 1, 1, 1).expand(SHAPE)
-    last = 1000 if sched is None else int((sched.abar > 0).sum()) - 1
+    last = 1000 if sched is None else int((sched.abar > 1e-3).sum()) - 1
     times = sorted({1, min(2, last), (last + 1)//2, last})
     one = [(f"scale {s:g}", s) for s in scales]
     each = [("a scale for each image", torch.tensor([.5, 1., 3.]).reshape(-1, 1, 1, 1))]
@@ -358,14 +360,10 @@ def read(
     asked: list,     # of `probes`
 ) -> Reading:
     "The factors that a guide has, in each image at each probe."
-    names, found = [], []
-    for said, args, features in asked:
-        made = factors(guide(*args), *features)
-        found.append(made.flatten())
-        names += [f"{what} ({said}, image {i})" for i in range(1, len(made) + 1)
-                  for what in [*(f"factor of {name}" for name in NAMES[kind]),
-                               "unexplained rest"]]
-    value = torch.cat(found)
+    made = torch.cat([guide(*args) for _, args, _ in asked])
+    value = factors(made, *map(torch.cat, zip(*(features for *_, features in asked)))).flatten()
+    names = [f"{what} ({said}, image {i})" for said, *_ in asked for i in range(1, SHAPE[0] + 1)
+             for what in [*(f"factor of {name}" for name in NAMES[kind]), "unexplained rest"]]
     return Reading(names, value, torch.zeros_like(value))
 
 # %% ../nbs/guides.ipynb #4b79e29b
