@@ -47,14 +47,14 @@ def test_a_note_that_is_not_listed_stops_the_build():
         with pytest.raises(SphinxError, match=words): every_note_is_listed(None, env)
 
 
-def test_every_note_of_the_chapters_stands_on_the_ledger():
-    ledger = page("ledger")
+def test_every_note_of_the_chapters_stands_on_the_ledger_or_in_the_gallery():
+    places = {"Paper and code": page("ledger"), "Spot the bug": page("gallery")}
     for chapter in ORDER:
         source = json.loads((ROOT/f"{chapter}.ipynb").read_text(encoding="utf-8"))
         text = "\n".join("".join(cell["source"]) for cell in source["cells"] if cell["cell_type"] == "markdown")
         for title, stem in (("Paper and code", "paper-and-code"), ("Spot the bug", "spot-the-bug")):
             n = len(re.findall(rf"(?m)^(?:```|:::)+\{{(?:admonition|margin)\}} {title}$", text))
-            links = set(re.findall(rf'href="\.\./{chapter}\.html#({stem}-\d+)"', ledger))
+            links = set(re.findall(rf'href="\.\./{chapter}\.html#({stem}-\d+)"', places[title]))
             assert links == {f"{stem}-{k}" for k in range(1, n + 1)}, chapter
             html = (SITE/f"{chapter}.html").read_text(encoding="utf-8")
             assert all(f'id="{anchor}"' in html for anchor in links)
@@ -63,6 +63,12 @@ def test_every_note_of_the_chapters_stands_on_the_ledger():
 def test_each_departure_says_what_was_measured():
     entries = re.split(r'<div class="departure ', page("ledger"))[1:]
     assert len(entries) >= 9 and all("<strong>Measured.</strong>" in entry for entry in entries)
+
+
+def test_each_exhibit_has_its_answer_and_where_there_is_one_its_picture():
+    exhibits = re.split(r'<div class="exhibit ', page("gallery"))[1:]
+    assert len(exhibits) >= 12 and all("<details" in exhibit for exhibit in exhibits)
+    assert sum("<img" in exhibit or "<svg" in exhibit for exhibit in exhibits) >= 7
 
 
 # ---- map ----

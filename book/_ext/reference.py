@@ -1,4 +1,4 @@
-"""The pages that look at the whole book: `{departure}` and `{bugs}` of the ledger, `{chapter-map}` and `{route}` of the map.
+"""The pages that look at the whole book: `{departure}` of the ledger, `{bugs}` of the gallery, `{chapter-map}` and `{route}` of the map.
 
 What they show is taken from the chapters, and the build fails where page and chapters disagree.
 """
@@ -52,14 +52,32 @@ def every_note_is_listed(app, env):
          + [f"book/ledger.md: `{{departure}} {docname} {n}` stands there twice" for (docname, n), count in Counter(listed).items() if count > 1])
 
 
-def copied(node, home, here):
-    "The content of a note without its title, as seen from another page."
-    children = [child.deepcopy() for child in node.children[1:]]
+def copied(children, home, here):
+    "Nodes of a chapter, as seen from another page."
+    children = [child.deepcopy() for child in children]
     for ref in (ref for child in children for ref in child.findall(pending_xref)):
         if ref.get("reftype") == "doc": ref["reftarget"] = "/" + docname_join(home, ref["reftarget"])
         ref["refdoc"] = here
     for element in (element for child in children for element in child.findall(nodes.Element)): element["ids"] = []
     return children
+
+
+def answer_to(note):
+    "What is folded behind a box “Spot the bug”."
+    after = note.next_node(descend=False, siblings=True)
+    return [after] if after is not None and after.get("design_component") == "dropdown" else []
+
+
+def shown_by(note):
+    "The figure that an exhibit speaks of, or else the one right behind it: a picture of what the mistake does."
+    labels = [ref["reftarget"] for node in [*speaks_before(note), note, *answer_to(note)] for ref in node.findall(pending_xref) if ref["reftarget"].startswith("fig-")]
+    figures = {i: figure for figure in note.document.findall(nodes.figure) for i in figure["ids"]}
+    return [figures[label] for label in dict.fromkeys(labels) if label in figures][:1]
+
+
+def speaks_before(note):
+    at = note.parent.index(note)
+    return [node for node in note.parent[max(at - 1, 0):at] if isinstance(node, nodes.paragraph)]
 
 
 class departure(nodes.General, nodes.Element):
@@ -84,7 +102,7 @@ class Departure(SphinxDirective):
 
 
 class Bugs(SphinxDirective):
-    "All boxes “Spot the bug” of the book, in reading order."
+    "All boxes “Spot the bug” of the book, in reading order, with their answers and pictures."
     def run(self):
         return [bugs()]
 
@@ -254,15 +272,19 @@ class Fill(SphinxPostTransform):
         docname, n = node["key"]
         note = self.notes(docname, "Paper and code")[n - 1]
         where = nodes.paragraph("", "", nodes.strong("", "", self.link(docname, self.title(docname), f"{NOTES['Paper and code']}-{n}")))
-        return nodes.container("", where, *copied(note, docname, self.here), nodes.container("", *node.children, classes=["measured"]), classes=["departure"])
+        return nodes.container("", where, *copied(note.children[1:], docname, self.here), nodes.container("", *node.children, classes=["measured"]), classes=["departure"])
 
     def bugs(self, node):
-        out = []
-        for docname in (d for d in chapters(self.env) if d in self.book.notebooks):
-            for n, note in enumerate(self.notes(docname, "Spot the bug"), 1):
-                where = self.link(docname, self.title(docname), f"{NOTES['Spot the bug']}-{n}")
-                out.append(nodes.list_item("", nodes.paragraph("", "", where), *copied(note, docname, self.here)))
-        return nodes.bullet_list("", *out)
+        return [self.exhibit(docname, n, note) for docname in chapters(self.env) if docname in self.book.notebooks
+                for n, note in enumerate(self.notes(docname, "Spot the bug"), 1)]
+
+    def exhibit(self, docname, n, note):
+        "A box “Spot the bug”, what is folded behind it, and the picture of what it does."
+        where = nodes.paragraph("", "", nodes.strong("", "", self.link(docname, self.title(docname), f"{NOTES['Spot the bug']}-{n}")))
+        pictures = [copied([part], docname, self.here)[0] for figure in shown_by(note) for part in [*list(figure.findall(nodes.image))[:1], *figure.findall(nodes.caption)]]
+        pictures = [nodes.paragraph("", "", *part.children, classes=["caption"]) if isinstance(part, nodes.caption) else part for part in pictures]
+        box = nodes.container("", *copied(note.children[1:], docname, self.here), classes=["exhibit-box"])
+        return nodes.container("", where, box, *copied(answer_to(note), docname, self.here), *([nodes.container("", *pictures, classes=["picture"])] if pictures else []), classes=["exhibit"])
 
     def label(self, docname):
         return re.split("[:,]", self.env.titles[docname].astext())[0], clock(minutes(self.book.notebooks[docname]))
