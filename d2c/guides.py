@@ -4,7 +4,7 @@
 __all__ = ['TARGETS', 'SHAPE', 'CLASSES', 'same', 'RIGHT', 'SCALE', 'FREE', 'ONE_ANSWER', 'NETWORK', 'EPS', 'BOTH', 'CLASSIFIER',
            'SHIFT', 'MEAN', 'WHAT', 'GRADIENT', 'CATALOGUE', 'ANSWERS', 'NAMES', 'factors', 'gradient_factor', 'drawn',
            'time_factor', 'known_classifier', 'known_gradient', 'ask', 'parts', 'sided', 'gamma', 'near', 'rescaled',
-           'catalogue', 'mistaken', 'known_network', 'probes', 'read', 'answer', 'guidance']
+           'catalogue', 'mistaken', 'known_network', 'probes', 'read', 'claims', 'answer', 'guidance']
 
 # %% ../nbs/guides.ipynb #2b3c67fd
 import functools
@@ -355,18 +355,26 @@ def probes(
     return asked
 
 def read(
-    guide: Callable, # of the kind's form
+    answers: list, # of a guide to each probe, (3, 4, 8, 8)
     kind: str,
-    asked: list,     # of `probes`
+    asked: list,   # of `probes`
 ) -> Reading:
     "The factors that a guide has, in each image at each probe."
-    made = torch.cat([guide(*args) for _, args, _ in asked])
-    value = factors(made, *map(torch.cat, zip(*(features for *_, features in asked)))).flatten()
+    value = factors(torch.cat(answers), *map(torch.cat, zip(*(features for *_, features in asked)))).flatten()
     names = [f"{what} ({said}, image {i})" for said, *_ in asked for i in range(1, SHAPE[0] + 1)
              for what in [*(f"factor of {name}" for name in NAMES[kind]), "unexplained rest"]]
     return Reading(names, value, torch.zeros_like(value))
 
 # %% ../nbs/guides.ipynb #4b79e29b
+@functools.lru_cache(8)
+def claims(kind, sched, predicts, weight, first, null, scales, n):
+    "What the right formula would show in the first n probes, and what each mistake would."
+    asked, right = probes(kind, sched, scales, first, null)[:n], parts(sched, predicts, weight, first)
+    def claim(change):
+        guide = ask(mistaken(right, change), kind)
+        return read([guide(*args) for _, args, _ in asked], kind, asked).value
+    return [claim(change) for change in ({}, *catalogue(kind, predicts).values())]
+
 def answer(guide, args, seed=0):
     return checked(run(guide, *args, seed=seed), SHAPE, "What the guide returns")
 
@@ -394,7 +402,7 @@ def guidance(
         raise ValueError(f"A prediction is {', '.join(TARGETS)}, not “{predicts}”.")
     if kind == "classifier" and sched is None:
         raise ValueError("A classifier's guidance depends on the schedule; give it.")
-    right, asked = parts(sched, predicts, weight, first), []
+    asked, answers = [], []
     for probe in probes(kind, sched, scales, first, null):
         try: one, two = (answer(guide, probe[1], seed) for seed in range(2))
         except ValueError:
@@ -402,8 +410,8 @@ def guidance(
             raise
         if not one.equal(two):
             raise ValueError("The guide gives two answers to the same question.")
-        asked.append(probe)
-    claim = lambda change={}: read(ask(mistaken(right, change), kind), kind, asked).value
-    found = read(lambda *args: answer(guide, args), kind, asked)
-    return judge(f"Guidance ({kind})", found, claim(),
-                 {m: claim(change) for m, change in catalogue(kind, predicts).items()})
+        asked.append(probe); answers.append(one)
+    right, *others = claims(kind, sched, predicts, weight, first, null, tuple(scales),
+                            len(asked))
+    return judge(f"Guidance ({kind})", read(answers, kind, asked), right,
+                 dict(zip(catalogue(kind, predicts), others)))
