@@ -30,7 +30,9 @@ claim = Claim(digits.sched, tuple(spaced(digits.sched.T, STEPS)), eta=1.)
 
 def moves(parts):
     "(the time told, the factors of x̂_0 and of ε̂, the noise) of each step."
-    return [(t, c0, ceps, sigma) for t, c0, ceps, _, sigma in numbers(claim, **parts)[9:].reshape(-1, 5).tolist()]
+    found = numbers(claim, **parts)
+    steps = found[-5*int(found[0]):].reshape(-1, 5)
+    return [(t, c0, ceps, sigma) for t, c0, ceps, _, sigma in steps.tolist()]
 
 
 def law(parts):
