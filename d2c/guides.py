@@ -361,6 +361,7 @@ def read(
 ) -> Reading:
     "The factors that a guide has, in each image at each probe."
     value = factors(torch.cat(answers), *map(torch.cat, zip(*(features for *_, features in asked)))).flatten()
+    value = torch.where(value.abs() < 1e-6, 0., value) # for the report's sake
     names = [f"{what} ({said}, image {i})" for said, *_ in asked for i in range(1, SHAPE[0] + 1)
              for what in [*(f"factor of {name}" for name in NAMES[kind]), "unexplained rest"]]
     return Reading(names, value, torch.zeros_like(value))

@@ -316,4 +316,4 @@ def test_two_mistakes_are_wrong_and_one_is_named():
         counted += 1
         named += bool({s.mistake for s in report.suspects} & {one, other})
     print(f"{named} of {counted} pairs have one of their mistakes named")
-    assert counted > 100 and named > .6*counted
+    assert counted > 100 and named > .9*counted
