@@ -582,6 +582,7 @@ def encoder(
     return judge(f"encoder {name_of(encode)}", reading, numbers(c, **base), known, rate)
 
 # %% ../nbs/steps.ipynb #0448be81
+#| eq: eq-steps-transport
 def mixture(
     at: float, # ᾱ
 ) -> tuple: # weights, means and standard deviations of the two noisy Gaussians
@@ -590,7 +591,6 @@ def mixture(
     v = torch.tensor([.15, .25]).double()**2
     return w, at**0.5*m, (at*v + 1 - at)**0.5
 
-#| eq: eq-steps-transport
 def below(x, at):
     "F, the share of the noisy data to the left of each x; float64, of the shape of x."
     w, m, sd = mixture(at)
