@@ -249,8 +249,8 @@ def read(
         same &= size_of(rest) < .1*sigma or sigma < 5*small*unit
         if sigma < 5*small*unit: sigma = 0.
         else: noises.append((z - offset)/sigma)
-        at = f"step {k + 1}, from t = {tau:g}: "
-        names += [f"step {k + 1}: time that the network is told", at + "factor of x̂_0",
+        at = f"step {k + 1}, from t = {tau:g}, "
+        names += [f"step {k + 1}, time that the network is told", at + "factor of x̂_0",
                   at + "factor of ε̂", at + "offset", at + "standard deviation of the noise"]
         value += [tau, *coef.tolist(), offset, sigma]
         error += [0., *far.tolist(), sigma/many**0.5, sigma/(2*many)**0.5]

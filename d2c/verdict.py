@@ -148,8 +148,9 @@ def judge(
         if len(right) == len(reading.value): k = int(deviation(reading, right).abs().argmax())
         near = sorted(suspects(others), key=lambda s: s.distance)[:2]
         near = tuple(s for s in near if s.distance < math.inf)
-        reason = (f"For the {reading.names[k]} the code has {reading.value[k]:.5g}, "
-                  f"and {right[k]:.5g} is right.")
+        name = reading.names[k]
+        reason = (f"{name[:1].upper()}{name[1:]}: {reading.value[k]:.5g}, "
+                  f"where {right[k]:.5g} is right.")
         if near and near[0].distance > 3:
             reason += " No known mistake explains it all; the nearest are these."
         return Report(subject, "wrong", reason, near, unseen=unseen)
@@ -159,8 +160,9 @@ def judge(
     left = [m for m, c in others.items() if fits(reading, c, rate)]
     if left:
         draws = max(draws_needed(reading, right, others[m], rate) for m in left)
+        more = f"{draws:,} would tell" if draws > reading.draws else "rounding hides the difference"
         reason = (f"{reading.draws:,} draws agree with the right formula and with "
-                  f"{len(left)} known mistake{'s'*(len(left) > 1)}; {draws:,} would tell.")
+                  f"{len(left)} known mistake{'s'*(len(left) > 1)}; {more}.")
         return Report(subject, "cannot tell", reason, suspects(left), precision, draws, unseen)
     return Report(subject, "right", f"Every number agrees within {precision:.1g}.",
                   precision=precision, unseen=unseen)
