@@ -33,6 +33,7 @@ from .saving import Loaded, load, save
 from .schedule import Schedule, cosine, linear, spaced
 from .training import TrainResult, fit, loss_at, train
 from .unet import UNet, height_width, recomputing
+from .verify import verify_code
 
 # %% ../nbs/cli.ipynb #e9f49566
 def _by(size: int | tuple[int, int]) -> str:
@@ -497,7 +498,7 @@ def add_options(
 COMMANDS = {"train": (run_training, dataset, network, train, fit),
             "sample": (run_sampling, draw), "evaluate": (run_evaluation, dataset, draw),
             "data": (run_data, dataset), "weights": (make,), "measure": (measure,),
-            "bits": (bits,), "exercises": (run_exercises,)}
+            "bits": (bits,), "exercises": (run_exercises,), "verify": (verify_code,)}
 SET = {"train": ("num_classes",), "evaluate": ("size", "channels")} # by the command itself
 
 def program() -> argparse.ArgumentParser:
@@ -555,21 +556,21 @@ def from_yaml(
 def run_command(
     parser: argparse.ArgumentParser, # its commands say what to `run`
     arguments: list[str] | None = None, # of the command line; None: this program's own
-) -> int: # 0, or 1 after an error that it prints in one line
+) -> int: # 0, or what the command returns; 1 after an error that it prints in one line
     "Run what a command line asks for."
     given = vars(parser.parse_args(arguments))
     run = given.pop("run")
     for name in ("command", "config"): given.pop(name, None)
     old = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"{parser.prog}: {message}\n"
-    try: run(**given)
+    try: done = run(**given)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         system = isinstance(error, OSError) and error.filename    # and not a sentence of ours
         said = f"{error.filename}: {error.strerror}." if system else error
         print(f"{parser.prog}: {said}", file=sys.stderr)
         return 1
     finally: warnings.formatwarning = old
-    return 0
+    return done if isinstance(done, int) else 0    # of `verify`, which has a verdict
 
 def main(
     arguments: list[str] | None = None, # of the command line; None: this program's own

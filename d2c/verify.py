@@ -413,7 +413,7 @@ def scheduler(
     return replace(report, reason=f"{here.evaluations} evaluations for {steps} steps give "
                    f"an error of {here.error:.1e}. {report.reason}")
 
-# %% ../nbs/verify.ipynb #dfd215d1
+# %% ../nbs/verify.ipynb #beb377fb
 def code_at(
     name: str, # file.py:function or package.module:function
 ):             # what has that name there
@@ -498,7 +498,7 @@ def verify_code(
     predicts: str | None = None, # what the network answers: eps, x0 or v
     first: int = 1,       # how the code counts times: 1 … T, or 0 … T − 1
     quick: bool = False,  # fewer draws
-    option: list[str] = (), # more of them, as name=value
+    option: list[str] | None = None, # more of them, as name=value
 ) -> int: # 0 right, 1 wrong, 2 cannot tell, or no verdict
     """Say whether code is right. It is imported, which runs it.
 
