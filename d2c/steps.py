@@ -254,7 +254,8 @@ def read(
                   at + "factor of ε̂", at + "offset", at + "standard deviation of the noise"]
         value += [tau, *coef.tolist(), offset, sigma]
         error += [0., *far.tolist(), sigma/many**0.5, sigma/(2*many)**0.5]
-        rounding += [ROUNDING, *[small]*4]
+        table = 2e-8/(1 - c.abar(max(tau, 1))) # a float32 of it, in 1 − ᾱ_t
+        rounding += [ROUNDING, *[max(small, table)]*4]
     if remembers > n/4:
         raise ValueError("The steps are made of more than x_t, one answer and noise: "
                          "a method of higher order, or with a memory. Use `solver`.")
@@ -266,7 +267,7 @@ def read(
     value = [n, begin.item(), *clip[0], *law, *value]
     error = [0., 0., *clip[1], *chance, *error]
     vector = lambda v: torch.tensor(v, dtype=torch.float64)
-    rounding = vector([ROUNDING]*9 + rounding)
+    rounding = vector([ROUNDING]*2 + [1e-3]*3 + [ROUNDING]*4 + rounding)
     return Reading(names, vector(value), vector(error), images, rounding), one.told
 
 def law_of(noises):
