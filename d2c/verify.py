@@ -3,10 +3,10 @@
 # %% auto #0
 __all__ = ['FAR', 'NOT_HERE', 'LINEAR', 'FAMILY', 'SIZES', 'FAMILIES', 'SCHEDULES', 'HINTS', 'Peer', 'between', 'of_u',
            'of_angle', 'schedule_of', 'brownian', 'diffusers_sampler', 'k_diffusion_sampler',
-           'guided_diffusion_sampler', 'exact_network', 'jump', 'impulses', 'Law', 'law', 'order', 'converges',
-           'sampler', 'scheduler', 'code_at', 'value_of', 'family_of', 'verify_scheduler', 'verify_code']
+           'guided_diffusion_sampler', 'exact_network', 'jump', 'impulses', 'Law', 'law', 'order', 'arrives',
+           'converges', 'sampler', 'scheduler', 'code_at', 'value_of', 'family_of', 'verify_scheduler', 'verify_code']
 
-# %% ../nbs/verify.ipynb #a0401dc9
+# %% ../nbs/verify.ipynb #fcef658d
 import copy, importlib, importlib.util, inspect, math, sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 import torch
 from . import steps as _steps
+from .steps import encoder, solver, stepper
 from .conventions import (PREDICTS, VARS, level, predicted, schedule_from_diffusers,
                              signal, time_at)
 from .schedule import Schedule, cosine, from_beta, linear, spaced
@@ -351,7 +352,7 @@ def law(
     if not left: off = min(off, far(got, m, s*jump(heard[-1][1], s)))
     return Law(*got, far(got, 1, s), far(result(0., 1.), 1, s), off, len(heard), draws)
 
-# %% ../nbs/verify.ipynb #b07d1749
+# %% ../nbs/verify.ipynb #a3f7b0ec
 #| eq: eq-verify-order
 def order(
     errors: Sequence[float], # at n, 2n, 4n …
@@ -361,7 +362,15 @@ def order(
     pairs = [(e, f) for e, f in zip(errors, errors[1:]) if min(e, f) > least]
     return math.log2(pairs[-1][0]/pairs[-1][1]) if pairs else None
 
-SIZES = 8, 16, 32, 64, 128, 256
+SIZES = 8, 16, 32, 64, 128, 256, 501
+
+def arrives(
+    excess: Sequence[float], # of the laws, for each of `SIZES`
+) -> str:                    # the verdict
+    "Does an error go to zero?"
+    before, last = excess[-3], excess[-1]
+    if last < 1e-3 or last <= before/2: return "right"
+    return "wrong" if last > 1e-2 and last > 2/3*before else "cannot tell"
 
 def converges(
     make: Callable, # make(n): a `Peer` of n steps
@@ -371,16 +380,13 @@ def converges(
     "Does a sampler go to the right law as its steps become more?"
     peers = [make(n) for n in sizes]
     laws = [law(p, s) for p in peers]
-    errors = [l.excess for l in laws]
-    last, before, p = errors[-1], errors[-3], order(errors)
-    numbers = ", ".join(f"{l.error:.1e}" for l in laws)
-    said = (f"With {', '.join(map(str, sizes))} steps the error of the law is {numbers}")
-    if last < 1e-3 or last <= before/2:
-        speed = f"; it falls with the order {p:.1f}." if p else "."
-        return Report(f"sampler {peers[-1].name}", "right", said + speed, precision=last)
-    if last > 1e-2 and last > 2/3*before:
-        return Report(f"sampler {peers[-1].name}", "wrong", said + ": it does not fall.")
-    return Report(f"sampler {peers[-1].name}", "cannot tell", said + ".", precision=last)
+    excess = [l.excess for l in laws]
+    verdict, p = arrives(excess), order(excess)
+    reason = (f"With {', '.join(map(str, sizes))} steps the error of the law is "
+              f"{', '.join(f'{l.error:.1e}' for l in laws)}")
+    reason += {"right": f"; it falls with the order {p:.1f}." if p else ".",
+               "wrong": ": it does not fall.", "cannot tell": "."}[verdict]
+    return Report(f"sampler {peers[-1].name}", verdict, reason, precision=excess[-1])
 
 # %% ../nbs/verify.ipynb #15c865f3
 def sampler(
@@ -413,7 +419,7 @@ def scheduler(
     return replace(report, reason=f"{here.evaluations} evaluations for {steps} steps give "
                    f"an error of {here.error:.1e}. {report.reason}")
 
-# %% ../nbs/verify.ipynb #beb377fb
+# %% ../nbs/verify.ipynb #138781f5
 def code_at(
     name: str, # file.py:function or package.module:function
 ):             # what has that name there
@@ -453,7 +459,7 @@ def value_of(text: str):
         except ValueError: pass
     return text
 
-FAMILIES = {"sampler": sampler}
+FAMILIES = {"sampler": sampler, "stepper": stepper, "encoder": encoder, "solver": solver}
 SCHEDULES = {"linear": linear, "cosine": cosine}
 
 def family_of(
@@ -522,7 +528,8 @@ def verify_code(
                 raise ValueError(f"A schedule is one of {', '.join(SCHEDULES)}, not {schedule}.")
             sched = SCHEDULES[schedule](T)
             target = _steps.sampler if kind == "sampler" else FAMILIES[kind]
-            claim = dict(sched=sched, times=spaced(T, steps), eta=eta, var=var,
+            upwards = kind == "encoder"    # its times rise
+            claim = dict(sched=sched, times=spaced(T, steps)[::-1 if upwards else 1], eta=eta, var=var,
                          predicts=predicts, first=first, quick=quick)
             takes = inspect.signature(target).parameters
             claim = {k: v for k, v in claim.items() if k in takes and v is not None}
