@@ -104,7 +104,8 @@ def diffusers_makers():
             if option in takes: choices.append({option: True} | {k: w for k, w in more.items() if k in takes})
         if "use_flow_sigmas" in takes:
             choices.append({"use_flow_sigmas": True, "prediction_type": "flow_prediction"})
-        if "variance_type" in takes and name.startswith("DDPM"): choices.append({"variance_type": "fixed_large"})
+        if "variance_type" in takes and name.startswith("DDPM"):
+            choices += [c | {"variance_type": "fixed_large"} for c in choices[:3]]
         if "solver_order" in takes: choices.append({"solver_order": 3})
         if name.startswith("DPMSolverM"):
             choices += [{"algorithm_type": "sde-dpmsolver++"},
@@ -112,6 +113,7 @@ def diffusers_makers():
         if name.startswith("DPMSolverSingle"): choices.append({"algorithm_type": "sde-dpmsolver++"})
         if name.startswith(("EDM", "Cosine")) and "final_sigmas_type" in takes:
             choices.append({"final_sigmas_type": "sigma_min"})
+        if "Ancestral" in name and "beta_schedule" in takes: choices.append({"beta_schedule": "squaredcos_cap_v2"})
         if name == "DDIMScheduler": choices.append({"clip_sample": True})
         steps = [{}]
         if "eta" in inspect.signature(kind.step).parameters: steps.append({"eta": 1.})
@@ -130,8 +132,8 @@ def k_diffusion_makers():
     for name in sorted(n for n in dir(sampling) if n.startswith("sample_")):
         f = getattr(sampling, name)
         if name == "sample_dpm_fast":
-            g = lambda model, x, sigmas, disable=None, noise_sampler=None: f(
-                model, x, sigmas[-2], sigmas[0], len(sigmas) - 1, disable=disable)
+            g = lambda model, x, sigmas, disable=None: f(
+                model, x, sigmas[-2].item(), sigmas[0].item(), len(sigmas) - 1, disable=disable)
         elif name == "sample_dpm_adaptive":
             continue    # it chooses its own steps, and the choice is not linear in x
         else: g = f
