@@ -283,7 +283,8 @@ def jump(
     "How narrow the data are if the last step is a jump to x̂_0."
     return s/(s**2 + varsigma**2)**0.5
 
-# %% ../nbs/verify.ipynb #583f622f
+# %% ../nbs/verify.ipynb #5b8ac870
+#| eq: eq-verify-impulse
 @contextmanager
 def impulses(
     first: int,   # image that the first draw goes to
@@ -310,7 +311,6 @@ class Law(NamedTuple):
     evaluations: int # of the network
     draws: int       # of noise
 
-#| eq: eq-verify-impulse
 def law(
     peer: Peer,
     s: float = .3,      # standard deviation of the data
