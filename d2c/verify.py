@@ -6,8 +6,8 @@ __all__ = ['FAR', 'NOT_HERE', 'LINEAR', 'FAMILY', 'SIZES', 'FAMILIES', 'SCHEDULE
            'guided_diffusion_sampler', 'exact_network', 'jump', 'impulses', 'Law', 'law', 'order', 'arrives',
            'converges', 'sampler', 'scheduler', 'code_at', 'value_of', 'family_of', 'verify_scheduler', 'verify_code']
 
-# %% ../nbs/verify.ipynb #fcef658d
-import copy, importlib, importlib.util, inspect, math, sys
+# %% ../nbs/verify.ipynb #ff5391fd
+import copy, importlib, importlib.util, inspect, math, statistics, sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -353,15 +353,15 @@ def law(
     if not left: off = min(off, far(got, m, s*jump(heard[-1][1], s)))
     return Law(*got, far(got, 1, s), far(result(0., 1.), 1, s), off, len(heard), draws)
 
-# %% ../nbs/verify.ipynb #a3f7b0ec
+# %% ../nbs/verify.ipynb #640366fd
 #| eq: eq-verify-order
 def order(
     errors: Sequence[float], # at n, 2n, 4n …
     least: float = 1e-3,     # what is below it the end of the list decides
-) -> float | None: # of the last doubling above that; None: there is none
+) -> float | None: # the middle one of the last three doublings above that; None: none is
     "How fast an error falls."
-    pairs = [(e, f) for e, f in zip(errors, errors[1:]) if min(e, f) > least]
-    return math.log2(pairs[-1][0]/pairs[-1][1]) if pairs else None
+    speeds = [math.log2(e/f) for e, f in zip(errors, errors[1:]) if min(e, f) > least]
+    return statistics.median(speeds[-3:]) if speeds else None
 
 SIZES = 8, 16, 32, 64, 128, 256, 501
 

@@ -25,7 +25,11 @@ def read(): return json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exis
 
 
 def write(found):
-    write_whole(RESULT, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
+    "A line a sampler."
+    line = lambda value: json.dumps(value, ensure_ascii=False)
+    rest = ",\n".join(f"{line(key)}: {line(value)}" for key, value in found.items() if key != "samplers")
+    rows = ",\n".join(f"{line(key)}: {line(value)}" for key, value in sorted(found["samplers"].items()))
+    write_whole(RESULT, f'{{{rest},\n"samplers": {{\n{rows}\n}}}}\n'.encode())
 
 
 def version(name):
@@ -51,14 +55,16 @@ def one_law(make, n):
     "What a table has of a sampler with n steps; a sentence if it fails."
     try: law = verify.law(make(n), SPREAD)
     except Exception as error: return {"fails": sentence(error)}
-    return {"error": law.error, "from noise": law.from_noise, "excess": law.excess,
-            "evaluations": law.evaluations, "draws": law.draws, "mean": law.mean, "std": law.std}
+    short = lambda x: float(f"{x:.4g}")
+    return {"error": short(law.error), "from noise": short(law.from_noise), "excess": short(law.excess),
+            "evaluations": law.evaluations}
 
 
 def of_family(peer):
     "The verdict on a sampler of the DDPM and DDIM family, step by step."
     try: report = verify.sampler(peer, quick=True)
     except Exception as error: return {"verdict": "fails", "reason": sentence(error), "suspects": []}
+    if report: return {"verdict": "right"}
     return {"verdict": report.verdict, "reason": report.reason,
             "suspects": [[s.mistake.name, round(s.distance, 4)] for s in report.suspects]}
 
@@ -132,7 +138,7 @@ def k_diffusion_makers():
     for name in sorted(n for n in dir(sampling) if n.startswith("sample_")):
         f = getattr(sampling, name)
         if name == "sample_dpm_fast":
-            g = lambda model, x, sigmas, disable=None: f(
+            g = lambda model, x, sigmas, disable=None, f=f: f(
                 model, x, sigmas[-2].item(), sigmas[0].item(), len(sigmas) - 1, disable=disable)
         elif name == "sample_dpm_adaptive":
             continue    # it chooses its own steps, and the choice is not linear in x
