@@ -5,7 +5,7 @@ __all__ = ['RATE', 'Reading', 'deviation', 'threshold', 'draws_needed', 'distanc
            'judge', 'Complaint', 'same_chance', 'run', 'checked']
 
 # %% ../nbs/verdict.ipynb #d25a8f1b
-import math, random, threading, warnings
+import math, random, textwrap, threading, warnings
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,7 +105,8 @@ class Report:
             more = f" and {len(self.unseen) - 4} more" if len(self.unseen) > 4 else ""
             lines.append("  Not tested, for here they make no difference: "
                          f"{', '.join(self.unseen[:4])}{more}.")
-        return "\n".join(lines)
+        return "\n".join(textwrap.fill(line, 88, subsequent_indent="    ", break_on_hyphens=False)
+                         for line in lines)
 
     def raise_if_wrong(self) -> "Report":
         "For a test suite: AssertionError if wrong, a warning if it cannot be told."
