@@ -207,7 +207,7 @@ def reports():
         for code in re.findall(r"```python\n(.*?)```", part, re.S): yield pytest.param(code, id=part[0])
 
 
-@pytest.mark.parametrize("code", reports())
+@pytest.mark.parametrize("code", list(reports()))
 def test_what_is_reported_of_others_is_so(code):
     "With another version of the library it may not be: then the page has to be made again."
     assert "assert" in code
