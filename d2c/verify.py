@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 import torch
 from . import steps as _steps
+from .guides import guidance
+from .objectives import likelihood, loss
 from .steps import encoder, solver, stepper
+from .tables import average, data, forward, schedule
 from .conventions import (PREDICTS, VARS, level, predicted, schedule_from_diffusers,
                              signal, time_at)
 from .schedule import Schedule, cosine, from_beta, linear, spaced
@@ -459,7 +462,8 @@ def value_of(text: str):
         except ValueError: pass
     return text
 
-FAMILIES = {"sampler": sampler, "stepper": stepper, "encoder": encoder, "solver": solver}
+FAMILIES = {f.__name__: f for f in (sampler, stepper, encoder, solver, schedule, forward,
+                                    data, average, loss, likelihood, guidance)}
 SCHEDULES = {"linear": linear, "cosine": cosine}
 
 def family_of(
@@ -528,8 +532,9 @@ def verify_code(
                 raise ValueError(f"A schedule is one of {', '.join(SCHEDULES)}, not {schedule}.")
             sched = SCHEDULES[schedule](T)
             target = _steps.sampler if kind == "sampler" else FAMILIES[kind]
-            upwards = kind == "encoder"    # its times rise
-            claim = dict(sched=sched, times=spaced(T, steps)[::-1 if upwards else 1], eta=eta, var=var,
+            if kind == "guidance": given.setdefault("kind", "free")
+            if kind in ("schedule", "data") and callable(f): f = f()
+            claim = dict(sched=sched, times=spaced(T, steps), eta=eta, var=var,
                          predicts=predicts, first=first, quick=quick)
             takes = inspect.signature(target).parameters
             claim = {k: v for k, v in claim.items() if k in takes and v is not None}

@@ -771,6 +771,7 @@ BUGS = {
         ("if torch.is_tensor(probe[1][-1]): continue", "pass"),
         ("if not one.equal(two):", "if False:"),
         ("for seed in range(2))", "for seed in (0, 0))"),
+    ],
     "verify": [
         ("a**2*s**2 + b**2)\n        g", "a**2*s**2 + b)\n        g"),
         ("m + a*s**2*off, b*off", "m + a*s*off, b*off"),
