@@ -56,7 +56,7 @@ def test_index_is_a_symbol_too(setter):
 
 @pytest.mark.parametrize("tex, sign, chapter, row", [
     (r"\sin\theta", "θ", "ddim", r"\theta"), (r"\epsilon_\theta", "θ", "ddim", r"\cdot_\theta"), (r"p_{\theta}(x_0)", "θ", "ddim", r"\cdot_\theta"),
-    ("v^*", "v∗", "training", "v^*"), (r"\epsilon^*", "ϵ∗", "training", r"\epsilon^*"), (r"\epsilon^*(x)", "ϵ∗", "oracle", r"\epsilon^*")])
+    ("v^*", "v∗", "training", "v^*"), (r"\epsilon^*", "ε∗", "training", r"\epsilon^*"), (r"\epsilon^*(x)", "ε∗", "oracle", r"\epsilon^*")])
 def test_a_meaning_of_its_own_as_an_index_and_with_a_star(setter, tex, sign, chapter, row):
     assert marked(setter, tex, chapter)[sign] == row_of(row, chapter)
 
@@ -124,7 +124,7 @@ def card(tab):
     return tab.inner_text(".symbol-card")
 
 
-SPOTS = [("nbs/schedule.html", "eq-schedule-abar", "βi", "variance of the noise of one step"), ("nbs/forward.html", "eq-forward-marginal", "ϵ", "standard normal noise"),
+SPOTS = [("nbs/schedule.html", "eq-schedule-abar", "βi", "variance of the noise of one step"), ("nbs/forward.html", "eq-forward-marginal", "ε", "standard normal noise"),
          ("nbs/forward.html", "eq-forward-x0-eps", "xˆ0", "clean data that a prediction implies"), ("nbs/posterior.html", "eq-posterior-mean", "μ~t→s", "mean of"),
          ("nbs/elbo.html", "eq-elbo-snr", "SNR", "signal-to-noise ratio"), ("nbs/ddim.html", "eq-ddim-sigma", "η", "share of DDPM’s noise"),
          ("nbs/ddim.html", "eq-ddim-step", "z", "drawn afresh"), ("nbs/guidance.html", "eq-guidance-free", "γ", "weight of guidance"),
