@@ -208,9 +208,9 @@ def contents(root):
     "(part, chapter's document, its number) of the chapters in reading order, as `_toc.yml` has them."
     n = 0
     for part in yaml.safe_load((root/"_toc.yml").read_text(encoding="utf-8"))["parts"]:
-        for docname in (chapter["file"] for chapter in part["chapters"] if chapter["file"].startswith("nbs/")):
+        for docname in (chapter["file"] for chapter in part["chapters"]):
             n += bool(part.get("numbered"))
-            yield part["caption"], docname, n if part.get("numbered") else 0
+            if docname.startswith("nbs/"): yield part["caption"], docname, n if part.get("numbered") else 0
 
 
 def settings(root):
