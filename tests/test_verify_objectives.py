@@ -315,8 +315,8 @@ def test_catalogue_is_planted(family):
 @families
 def test_right_is_right(family):
     _, _, judged, styles = FAMILIES[family]
-    for style in styles:
-        for seed in range(40):
+    for seeds, style in zip((40, 10, 10), styles):
+        for seed in range(seeds):
             setting = SETTINGS[family][seed % len(SETTINGS[family])]
             result = judged(style, setting, seed=seed)
             assert result.verdict == "right", (style, setting, seed, str(result))
