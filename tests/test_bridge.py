@@ -209,6 +209,7 @@ def test_a_draft_runs_one_chapter_alone(small_book):
     assert result.returncode == 0 and "running 1 of 1" in result.stdout, result.stderr
     assert "drawn" in (folder / "_build" / "draft" / "nbs" / "late.html").read_text() and page(folder, "nbs/late") == before
     assert "no chapter “lat”" in build(folder, "lat").stderr
+    write_notebook(folder / "nbs" / "early.ipynb", *CHAPTERS["early"])
 
 
 def test_failing_cell_fails_the_build_every_time_with_its_place(small_book):
