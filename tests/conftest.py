@@ -1,6 +1,6 @@
 """The built site in a headless browser that can reach nothing but the site itself; how tests are spread over processes.
 
-With `pytest -n 2` the tests of a file stay together, and of the planted bugs those of a chapter.
+With `pytest -n 2` the tests of a file stay together, of the planted bugs those of a chapter; those that verify need no such company.
 """
 import functools
 import http.server
@@ -21,7 +21,9 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler import LoadScopeScheduling
     class Together(LoadScopeScheduling):
-        def _split_scope(self, nodeid): return nodeid.rpartition("-" if "test_caught" in nodeid else "::")[0]
+        def _split_scope(self, nodeid):
+            if "test_verify" in nodeid: return nodeid
+            return nodeid.rpartition("-" if "test_caught" in nodeid else "::")[0]
     return Together(config, log)
 
 

@@ -315,7 +315,7 @@ def test_catalogue_is_planted(family):
 @families
 def test_right_is_right(family):
     _, _, judged, styles = FAMILIES[family]
-    for seeds, style in zip((40, 10, 10), styles):
+    for seeds, style in zip((40, 3, 3), styles):
         for seed in range(seeds):
             setting = SETTINGS[family][seed % len(SETTINGS[family])]
             result = judged(style, setting, seed=seed)
