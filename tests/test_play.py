@@ -288,7 +288,9 @@ def test_keyboard_and_screen_reader(name, play):
 def test_touch(name, panel, controls, play):
     tab = play(name)
     at = lambda: [float(tab.input_value(f".play [name={c}]")) for c in controls]
-    before, box = at(), tab.locator(f".play [data-panel={panel}]").bounding_box()
+    target = tab.locator(f".play [data-panel={panel}]")
+    target.scroll_into_view_if_needed()
+    before, box = at(), target.bounding_box()
     tab.mouse.click(box["x"] + .8*box["width"], box["y"] + .25*box["height"])
     assert all(a != b for a, b in zip(at(), before))
     if name == "mixture":
