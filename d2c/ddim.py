@@ -94,7 +94,7 @@ def ddim_update(
     ddim_sigma(sched, sched.T, 0, eta)    # raises before the first step
     def update(denoise, x, t, s, noise):
         guess, sigma = denoise(x, t), ddim_sigma(sched, t, s, eta)
-        x = ddim_mean(*guess, sched.at(s), sigma)
+        x = ddim_mean(*guess[:2], sched.at(s), sigma)
         return x.add_(noise(), alpha=sigma) if sigma > 0 else x, guess
     return update
 
@@ -148,7 +148,7 @@ def encode_update(
     "From x_t up to x_s, s > t, along the flow. At t = 0 there is no noise to predict."
     def update(denoise, x, t, s, noise):
         guess = denoise(x, t) if t > 0 else Guess(x, torch.zeros_like(x))
-        return ddim_mean(*guess, sched.at(s)), guess
+        return ddim_mean(*guess[:2], sched.at(s)), guess
     return update
 
 def encode_steps(

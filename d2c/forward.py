@@ -2,10 +2,11 @@
 
 # %% auto #0
 __all__ = ['q_step', 'q_sample', 'prior_kl', 'x0_from_eps', 'eps_from_x0', 'v_from_eps', 'x0_from_v', 'eps_from_v',
-           'score_from_eps', 'eps_from_score', 'target', 'denoiser', 'clipped']
+           'score_from_eps', 'eps_from_score', 'target', 'LearnedGuess', 'denoiser', 'clipped']
 
 # %% ../nbs/forward.ipynb #a3ad3059
 from collections.abc import Callable
+from typing import NamedTuple
 import torch
 from .oracle import Guess
 from .schedule import Schedule, like, times_like
@@ -143,6 +144,12 @@ def target(
     if predicts == "v": return v_from_eps(sched, x0, t, eps)
     raise ValueError(f"A network predicts “eps”, “x0” or “v”, not “{predicts}”.")
 
+class LearnedGuess(NamedTuple):
+    "A `Guess` by a network that has learnt the variance of a step back too."
+    x0: torch.Tensor  # x̂_0, (B, …)
+    eps: torch.Tensor # ε̂, (B, …)
+    nu: torch.Tensor  # ν, (B, …): 0 is β̃, 1 is β
+
 def denoiser(
     network: Callable,      # network(xt, t), for t of shape (B,) on x_t's device
     sched: Schedule,
@@ -150,16 +157,20 @@ def denoiser(
 ) -> Callable:              # denoise(xt, t) → Guess, for t an int or (B,)
     """The model that a network makes, whatever it predicts.
 
-    The network's other inputs, such as classes, are given after t. Raises ValueError
-    for another name.
+    The network's other inputs, such as classes, are given after t. One with twice the
+    channels gives a `LearnedGuess`. Raises ValueError for another name.
     """
     if predicts not in ("eps", "x0", "v"):
         raise ValueError(f"A network predicts “eps”, “x0” or “v”, not “{predicts}”.")
-    def denoise(xt, t, *more):
-        out = network(xt, times_like(t, xt), *more)
+    def guess(xt, t, out):
         if predicts == "eps": return Guess(x0_from_eps(sched, xt, t, out), out)
         if predicts == "x0": return Guess(out, eps_from_x0(sched, xt, t, out))
         return Guess(x0_from_v(sched, xt, t, out), eps_from_v(sched, xt, t, out))
+    def denoise(xt, t, *more):
+        out = network(xt, times_like(t, xt), *more)
+        if out.shape[1] == xt.shape[1]: return guess(xt, t, out)
+        out, nu = out.chunk(2, dim=1)
+        return LearnedGuess(*guess(xt, t, out), (nu + 1)/2)
     return denoise
 
 def clipped(
@@ -170,6 +181,7 @@ def clipped(
 ) -> Callable:         # the same, with x̂_0 in this range
     "A model that knows the range of its data; the noise is worked out again."
     def inside(xt, t):
-        x0 = denoise(xt, t).x0.clamp(low, high)
-        return Guess(x0, eps_from_x0(sched, xt, t, x0))
+        guess = denoise(xt, t)
+        x0 = guess.x0.clamp(low, high)
+        return guess._replace(x0=x0, eps=eps_from_x0(sched, xt, t, x0))
     return inside

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 import torch
 from .ddpm import Step, strides, walk
-from .forward import x0_from_eps
+from .forward import LearnedGuess, x0_from_eps
 from .oracle import Guess
 from .posterior import q_posterior, reverse_var
 from .schedule import Schedule, like, times_like
@@ -85,7 +85,7 @@ def classifier_guidance(
         if abar == 0 or not torch.is_tensor(gamma) and gamma == 0: return guess
         root = like((1 - abar)**0.5, xt)
         eps = guess.eps - like(gamma, xt)*root*gradient(log_prob, xt, t)
-        return Guess(x0_from_eps(sched, xt, t, eps), eps)
+        return guess._replace(x0=x0_from_eps(sched, xt, t, eps), eps=eps)
     return guided
 
 # %% ../nbs/guidance.ipynb #d21b70fb
@@ -158,7 +158,8 @@ def classifier_free_guidance(
         def steered(answers):
             without, given = answers.chunk(2)
             return without + like(gamma, xt)*(given - without)
-        return Guess(*map(steered, both))
+        guess = Guess(*map(steered, both[:2]))
+        return guess if len(both) == 2 else LearnedGuess(*guess, both.nu[len(xt):])
     return guided
 
 # %% ../nbs/guidance.ipynb #f5fd4560

@@ -44,7 +44,8 @@ def simple_loss(
     xt = q_sample(sched, x0, t, eps)
     given = (times_like(t, xt),) if y is None else (times_like(t, xt), y)
     out = model(xt, *given)
-    return (out.float() - target(sched, x0, t, eps, predicts)).square().flatten(1).mean(1)
+    out = out[:, :x0.shape[1]].float()    # what else a network says, of the variance
+    return (out - target(sched, x0, t, eps, predicts)).square().flatten(1).mean(1)
 
 # %% ../nbs/training.ipynb #69563c3b
 #| eq: eq-training-floor
@@ -431,6 +432,7 @@ def train(
     weight: torch.Tensor | None = None, # w_t of the loss, (T+1,); None: 1, as L_simple
     p: torch.Tensor | None = None,      # how often each t is drawn, (T+1,); None: evenly
     mirror: bool = False,         # show half of the pictures with left and right exchanged
+    loss: Callable = simple_loss, # of each sample; or another with the same arguments
     **options,                    # of `fit`: batch_size, lr, seed, folder and so on
 ) -> TrainResult:
     """Train a diffusion model. Ho et al. 2020, algorithm 1.
@@ -447,12 +449,13 @@ def train(
         if classes: y = drop_labels(y, label_dropout, classes, g)
         return t, mirrored(x, g) if mirror else x, eps, y
 
-    def loss(net, t, x, eps, y):
+    def weighted(net, t, x, eps, y):
         x0 = normalise(x) if x.dtype == torch.uint8 else x
         y = y if classes else None
-        return factor[t].to(x.device)*simple_loss(net, sched, x0, t, eps, y, predicts)
+        return factor[t].to(x.device)*loss(net, sched, x0, t, eps, y, predicts)
 
     about = dict(predicts=predicts, label_dropout=label_dropout, mirror=mirror, T=T,
                  schedule=digest(sched.abar), weight=digest(weight), p=digest(p),
-                 network=str(getattr(model, "config", type(model).__name__)))
-    return fit(model, draw, loss, images, steps, T=T, settings=about, **options)
+                 network=str(getattr(model, "config", type(model).__name__)),
+                 loss=getattr(loss, "__name__", "another"))
+    return fit(model, draw, weighted, images, steps, T=T, settings=about, **options)

@@ -112,7 +112,7 @@ OURS = {
 }
 FORMS = {"ours": OURS, "plain": PLAIN, "peer": PEER}
 
-U, M = "guess, sigma = denoise(x, t), ddim_sigma(sched, t, s, eta)", "x = ddim_mean(*guess, sched.at(s), sigma)"
+U, M = "guess, sigma = denoise(x, t), ddim_sigma(sched, t, s, eta)", "x = ddim_mean(*guess[:2], sched.at(s), sigma)"
 PX0, DX0 = "x0 = (x - (1 - at)**.5*eps)/at**.5", "pred_original_sample = (sample - beta_prod_t.sqrt()*model_output)/alpha_prod_t.sqrt()"
 OX0 = "(xt - like((1 - abar)**0.5, xt)*eps).div_(like(abar**0.5, xt))"
 PM, DM = "x = as_**.5*x0 + max(1 - as_ - var, 0)**.5*eps", "prev_sample = alpha_prod_t_prev.sqrt()*pred_original_sample + direction"
@@ -216,8 +216,7 @@ PLANTS = {
     "one noise for all images": ({}, (OZ, OZ.replace("shape,", "(1, *shape[1:]),") + ".expand(shape)"), (PZ, "z = torch.randn(1, *x.shape[1:])"), (DZ, "torch.randn_like(sample[:1])")),
     "one noise for all pixels": ({}, (OZ, OZ.replace("shape,", "(*shape[:2], 1, 1),") + ".expand(shape)"), (PZ, "z = torch.randn(*x.shape[:2], 1, 1)"), (DZ, "torch.randn_like(sample[:, :, :1, :1])")),
     "one noise for all steps": ({}, (OZ, "torch.manual_seed(3)\n        " + OZ), (PZ, "torch.manual_seed(3); " + PZ), ("if not final:", "torch.manual_seed(3)\n        if not final:")),
-    "ε̂ not derived again": (dict(clip=True), [("x0 = denoise(xt, t).x0.clamp(low, high)", "guess = denoise(xt, t); x0 = guess.x0.clamp(low, high)"),
-                                             ("return Guess(x0, eps_from_x0(sched, xt, t, x0))", "return Guess(x0, guess.eps)")],
+    "ε̂ not derived again": (dict(clip=True), ("return guess._replace(x0=x0, eps=eps_from_x0(sched, xt, t, x0))", "return guess._replace(x0=x0)"),
                             ("            eps = (x - at**.5*x0)/(1 - at)**.5\n", ""),
                             ("            pred_epsilon = (sample - alpha_prod_t.sqrt()*pred_original_sample)/beta_prod_t.sqrt()\n", "")),
     "x̂_0 is clipped": (dict(clip=False), ("if clip: denoise", "denoise"), ("if clip:", "if True:"), ("clip_sample=bool(clip)", "clip_sample=True")),
