@@ -3,8 +3,13 @@
 A chapter runs as it stands, cell by cell, up to the first that calls a function which a bug alters: all before it is as
 it would be with the bug. In a copy of the process from before that cell the function is exchanged, and the chapter runs
 on from there until a check fails.
+
+    cd nbs; python ../tests/test_planted_bugs.py guides steps    # or no name: those that have changed
+
+plants all bugs of some chapters, and once all are caught keeps a fingerprint of the chapter and its bugs in `caught.json`.
+Where that still fits, the test takes one bug in eight; where it does not, all of them.
 """
-import ast, functools, gc, inspect, json, multiprocessing, os, shutil, subprocess, sys, tempfile, types
+import ast, functools, gc, hashlib, inspect, json, multiprocessing, os, shutil, subprocess, sys, tempfile, types
 from pathlib import Path
 import pytest
 from planted_bugs import BUGS
@@ -83,17 +88,29 @@ def exchange(pairs, namespace):
         if type(f) is types.FunctionType and f.__code__ in other: f.__code__ = other[f.__code__]
 
 
-EVERY = {"steps": 3, "guides": 3}    # chapters whose bugs take minutes: one in so many here, all of them by the command
+def fingerprint(chapter):
+    "Of the code cells of a chapter and of its bugs."
+    return hashlib.sha256(json.dumps([cells(chapter), BUGS[chapter]]).encode()).hexdigest()[:16]
 
 
-def plant(chapter, every, aside):
+CAUGHT = ROOT/"tests"/"caught.json"
+caught = json.loads(CAUGHT.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def every(chapter):
+    "One bug in how many is planted."
+    return 8 if caught.get(chapter) == fingerprint(chapter) else 1
+
+
+def plant(chapter, step, aside):
     "The fate of each of a chapter's bugs, or of one in so many, in their order; a folder to keep files in."
     import matplotlib
     matplotlib.use("Agg")
     import torch
     torch.set_num_threads(1)
     sources, namespace = cells(chapter), {"__name__": "__main__"}
-    bugs = [planted(sources, right, wrong) for right, wrong in BUGS[chapter][::every]]
+    bugs = [planted(sources, right, wrong) for right, wrong in BUGS[chapter][::step]]
     code = lambda i, source: compile(source, f"cell {i}", "exec")
     codes = [code(i, s) for i, s in enumerate(sources)]
     pairs = {(i, bad): altered(codes[i], code(i, bad)) for i, bad in bugs}
@@ -128,19 +145,37 @@ def plant(chapter, every, aside):
     return [copies[k](k, i, bad) for i, bad in bugs for k in [first.get((i, bad), i)]]
 
 
-@functools.cache
-def fates(chapter):
-    out = subprocess.run([sys.executable, __file__, chapter, str(EVERY.get(chapter, 1))], capture_output=True, text=True, cwd=ROOT/"nbs", env={**os.environ, "OMP_NUM_THREADS": "1"})
+def plant_in_turn(chapter, step):
+    "The fate of one in so many of a chapter's bugs, by a process of their own."
+    out = subprocess.run([sys.executable, __file__, "--one", chapter, str(step)], capture_output=True, text=True, cwd=ROOT/"nbs",
+                         env={**os.environ, "OMP_NUM_THREADS": "1"})
     return json.loads(out.stdout.splitlines()[-1]) if out.returncode == 0 else [out.stderr]*len(BUGS[chapter])
 
 
-@pytest.mark.parametrize("chapter, n", [(c, n) for c in BUGS for n in range(0, len(BUGS[c]), EVERY.get(c, 1))])
+fates = functools.cache(lambda chapter: plant_in_turn(chapter, every(chapter)))
+
+
+@pytest.mark.parametrize("chapter, n", [(c, n) for c in BUGS for n in range(0, len(BUGS[c]), every(c))])
 def test_caught(chapter, n):
     right, wrong = BUGS[chapter][n]
-    result = fates(chapter)[n//EVERY.get(chapter, 1)]
+    result = fates(chapter)[n//every(chapter)]
     assert result.startswith("caught"), f"nbs/{chapter}.ipynb with\n  {wrong}\nfor\n  {right}\n{result}"
 
 
+def record(chapters):
+    "Plant all bugs of some chapters; say which are not caught, and keep the fingerprints of chapters without such."
+    for chapter in chapters:
+        print(f"{chapter}: {len(BUGS[chapter])} bugs", end=", ", flush=True)
+        missed = [(bug, fate) for bug, fate in zip(BUGS[chapter], plant_in_turn(chapter, 1)) if not fate.startswith("caught")]
+        print("all caught" if not missed else f"{len(missed)} not caught")
+        for (right, wrong), result in missed: print(f"  {wrong}\n    for {right}\n    {result[-600:]}")
+        if missed: caught.pop(chapter, None)
+        else: caught[chapter] = fingerprint(chapter)
+        CAUGHT.write_text(json.dumps({c: caught[c] for c in BUGS if c in caught}, indent=1) + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as aside, tempfile.TemporaryDirectory() as tempfile.tempdir:
-        print("\n" + json.dumps(plant(sys.argv[1], int((sys.argv[2:] or [1])[0]), Path(aside))))
+    if sys.argv[1:2] == ["--one"]:
+        with tempfile.TemporaryDirectory() as aside, tempfile.TemporaryDirectory() as tempfile.tempdir:
+            print("\n" + json.dumps(plant(sys.argv[2], int(sys.argv[3]), Path(aside))))
+    else: record(sys.argv[1:] or [c for c in BUGS if every(c) == 1])
