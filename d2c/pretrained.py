@@ -83,13 +83,19 @@ def mnist_cond(folder: Path, **options) -> TrainResult:
 # %% ../nbs/pretrained.ipynb #d928a2b1
 #| eq: eq-pretrained-null
 def without_classes(
-    model: UNet, # with classes
-) -> UNet:       # without; a new network
-    "The network that computes what this one does for its null class."
-    plain = UNet(**{**model.config, "num_classes": None})
+    model: UNet,          # with classes
+    y: int | None = None, # the one to keep; None: the null class
+) -> UNet:                # without; a new network
+    """The network that computes what this one does for one class.
+
+    Raises ValueError for a class that it does not have.
+    """
+    y, classes = model.num_classes if y is None else y, model.num_classes + model.null
+    if not 0 <= y < classes:
+        raise ValueError(f"The class must lie in 0 … {classes - 1}, and is {y}.")
+    plain = UNet(**{**model.config, "num_classes": None, "null": True})
     state = {name: v.clone() for name, v in model.state_dict().items()}
-    null = state.pop("embed_class.weight")[model.num_classes]
-    state["embed_time.2.bias"] += null
+    state["embed_time.2.bias"] += state.pop("embed_class.weight")[y]
     plain.load_state_dict(state)
     return plain
 

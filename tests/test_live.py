@@ -52,14 +52,16 @@ def test_export_makes_the_network():
     from d2c.unet import UNet
     from d2c.saving import Loaded
     torch.manual_seed(0)
-    for classes, half, near in ((None, False, 1e-4), (4, True, 3e-2)):
-        net = UNet(1, 8, 8, (1, 2), attention=(), stem=2, groups=4, num_classes=classes).eval()
+    more = dict(attention=(), film=False, head_width=4, updown=True, num_classes=3, null=False, learned_var=True)
+    for options, half, near in ((dict(attention=(), stem=2), False, 1e-4), (more, True, 3e-2)):
+        net = UNet(1, 8, 8, (1, 2), groups=4, **options).eval()
         for p in net.parameters(): torch.nn.init.normal_(p, std=.2)
-        inputs = dict(xt=torch.randn(3, 1, 8, 8), t=torch.tensor([1, 500, 1000]), **({"y": torch.tensor([0, 2, 4])} if classes else {}))
+        inputs = dict(xt=torch.randn(3, 1, 8, 8), t=torch.tensor([1, 500, 1000]), **({"y": torch.tensor([0, 2, 1])} if net.num_classes else {}))
         with torch.no_grad(): wanted = net(*inputs.values())
-        run = ReferenceEvaluator(onnx.load_from_string(export.to_onnx(Loaded(net, None, "eps"), half)))
-        out, = run.run(None, {name: v.numpy() for name, v in inputs.items()})
-        assert (torch.from_numpy(out) - wanted).abs().max() < near*wanted.abs().max()
+        data = export.to_onnx(Loaded(net, None, "eps"), half)
+        out, = ReferenceEvaluator(onnx.load_from_string(data)).run(None, {name: v.numpy() for name, v in inputs.items()})
+        assert out.shape == wanted.shape and (torch.from_numpy(out) - wanted).abs().max() < near*wanted.abs().max()
+        assert "unet.py" not in data.decode("latin1")    # no remarks
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from PIL import Image
 from d2c import pretrained
 from d2c.data import mnist, normalise, to_bytes, write_whole
 from d2c.ddim import ddim_steps, encode_steps
+from d2c.exchange import to_onnx
 from d2c.forward import clipped, q_sample
 from d2c.guidance import classifier_free_guidance
 from d2c.saving import Loaded
@@ -28,56 +28,6 @@ NAME = "mnist-cond"
 
 
 # ---- the network --------------------------------------------------------------------------------
-
-def to_onnx(
-    loaded: Loaded,     # a network (xt, t[, y]) → a picture, as `d2c.saving.load` returns it
-    half: bool = False, # store the weights in half precision; all is computed in single
-) -> bytes:             # of an ONNX file with inputs xt (B, C, H, W), t (B,), y (B,) and the output out
-    """A network in ONNX, for batches of any size.
-
-    Raises ImportError in a sentence without the packages that it takes.
-    """
-    try: import onnx, onnxscript    # noqa: F401  (torch needs the second)
-    except ImportError: raise ImportError("To write ONNX, two packages are needed: pip install onnx onnxscript.") from None
-    model, classes = loaded.model, loaded.model.num_classes
-    height, width = model.size
-    inputs = {"xt": torch.zeros(2, model.channels, height, width), "t": torch.ones(2, dtype=torch.long),
-              **({"y": torch.zeros(2, dtype=torch.long)} if classes else {})}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(model.cpu().eval(), (*inputs.values(),), dynamo=True, verbose=False,
-                                    input_names=list(inputs), output_names=["out"],
-                                    dynamic_shapes=tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs))
-    proto = without_remarks(program.model_proto)
-    if half: halve(proto)
-    onnx.checker.check_model(proto)
-    return proto.SerializeToString()
-
-
-def without_remarks(proto):
-    "Drop where each node came from and what shapes it has: half a megabyte that nobody reads."
-    for node in proto.graph.node:
-        node.ClearField("metadata_props")
-        node.ClearField("doc_string")
-    for field in ("value_info", "metadata_props", "doc_string"): proto.graph.ClearField(field)
-    proto.ClearField("metadata_props")
-    return proto
-
-
-def halve(proto):
-    "Store each large tensor in half precision, with a cast in front of whoever reads it."
-    from onnx import TensorProto, helper, numpy_helper
-    casts = []
-    for tensor in proto.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < 256: continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *proto.graph.node]
-    proto.graph.ClearField("node")
-    proto.graph.node.extend(nodes)
-
 
 def about(
     loaded: Loaded,
