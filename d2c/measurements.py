@@ -26,23 +26,31 @@ from .pretrained import RECIPES, card, load, sha256, weights_folder
 from .runs import precision_here, read_checkpoint, this_process
 from .saving import Loaded, save
 from .schedule import spaced
+from .variance import learned_steps
 
 # %% ../nbs/measurements.ipynb #62edcd90
 def guided(
     loaded: Loaded,
     y: torch.Tensor,    # classes, (B,)
     scale: float = 1.,  # γ
-    classifier: str | None = None,          # that guides, by its name; None: without one
+    classifier: str | Callable | None = None, # that guides, or its name; None: without one
     interval: tuple[int, int] | None = None, # guide from the first time to the last only
 ) -> Callable:          # denoise(xt, t) → Guess, for t an int
     """A model that is asked for classes.
 
-    Raises ValueError if a network without classes gets no classifier.
+    Raises ValueError if a network without classes gets no classifier, or for a scale
+    other than 1 if it knows no null class.
     """
     if interval: scale = within(*interval, scale, outside=0. if classifier else 1.)
+    null = getattr(loaded.model, "null", True)
     if classifier:
-        log_prob = class_log_prob(load(classifier).model.to(y.device), y)
-        return classifier_guidance(loaded.denoiser(), log_prob, loaded.sched, scale)
+        if isinstance(classifier, str): classifier = load(classifier).model.to(y.device)
+        denoise = loaded.denoiser(None if null else y)
+        return classifier_guidance(denoise, class_log_prob(classifier, y), loaded.sched, scale)
+    if not null and scale != 1:
+        raise ValueError("This network was always told the class, so there is no answer "
+                         "without it to steer from; leave the scale at 1, or guide it by "
+                         "a classifier.")
     if not loaded.model.num_classes:
         raise ValueError("This network knows no classes; give the name of a classifier "
                          "that guides it, such as mnist-noisy-classifier.")
@@ -54,7 +62,8 @@ def draw(
     y: torch.Tensor | None = None, # their classes, (n,); None: draw without
     steps: int = 50,               # of the sampler
     eta: float | None = None,      # DDIM's η; without it, DDPM
-    var: Literal["beta_tilde", "beta"] = "beta_tilde", # DDPM's variance
+    # DDPM's variance; without it, learned by a network that has learnt it, else beta_tilde
+    var: Literal["beta_tilde", "beta", "learned"] | None = None,
     spacing: Literal["trailing", "leading", "linspace", "quadratic"] = "trailing", # of the times
     clip: bool = True,             # clip x̂_0 to [−1, 1]
     seed: int = 0,                 # of the noise
@@ -69,8 +78,12 @@ def draw(
 
     Each sample has its own generator, which the seed and its number determine; a folder
     is for one network and one set of options, whatever n, seed and batch size.
-    Raises ValueError if there are not as many classes as samples.
+    Raises ValueError if there are not as many classes as samples, or for a learned
+    variance of a network that has learnt none.
     """
+    learned = getattr(loaded.model, "learned_var", False)
+    if var == "learned" and not learned:
+        raise ValueError("This network has learnt no variance; choose beta_tilde or beta.")
     if y is None and guidance: raise ValueError("Guidance needs classes; give y.")
     if y is not None and len(y) != n:
         raise ValueError(f"{n:,} samples need as many classes, not {len(y):,}.")
@@ -92,8 +105,11 @@ def draw(
         if clip: denoise = clipped(denoise, loaded.sched)
         common = denoise, loaded.sched, xT, times
         with torch.autocast(device, torch.bfloat16, enabled=short):
-            x = sample(ddpm_steps(*common, var, each) if eta is None
-                       else ddim_steps(*common, eta, each))
+            if eta is not None: steps_of = ddim_steps(*common, eta, each)
+            elif var == "learned" or (var is None and learned):
+                steps_of = learned_steps(*common, generator=each)
+            else: steps_of = ddpm_steps(*common, var or "beta_tilde", each)
+            x = sample(steps_of)
         out.append(to_bytes(x.float().cpu()))
         if kept: write_whole(kept, to_safetensors({"x": out[-1]}))
     return torch.cat(out)
