@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['LEVELS', 'PREDICTS', 'VARS', 'signal', 'rescale', 'level', 'shift', 'timestep_from_t', 't_from_timestep', 'time_at',
-           'scaled_linear', 'schedule_from_diffusers', 'precondition', 'coefficients', 'predicted', 'made_of',
-           'adapted', 'step_to', 'w_from_scale', 'scale_from_w']
+           'scaled_linear', 'schedule_from_diffusers', 'precondition', 'coefficients', 'predicted', 'unmixed',
+           'made_of', 'adapted', 'step_to', 'w_from_scale', 'scale_from_w']
 
 # %% ../nbs/conventions.ipynb #1c6b4ffd
 import math
@@ -121,7 +121,7 @@ def time_at(
         raise ValueError(f"This schedule's noise levels go from {lo:.3g} to {hi:.3g}, "
                          f"and {varsigma:.3g} is not among them.")
     i = int((table <= at).sum().clamp(1, sched.T - 1))
-    return (i + (at - table[i - 1])/(table[i] - table[i - 1])).item()
+    return (i + (at - table[i - 1])/(table[i] - table[i - 1])).clamp(1, sched.T).item()
 
 # %% ../nbs/conventions.ipynb #08c32cf0
 #| eq: eq-conventions-scaled-linear
@@ -159,13 +159,13 @@ def schedule_from_diffusers(
 # %% ../nbs/conventions.ipynb #1f571ba1
 #| eq: eq-conventions-precondition
 def precondition(
-    varsigma: float,        # σ of EDM, above 0
+    varsigma,               # σ of EDM, above 0: a number, or a tensor
     sigma_data: float = .5, # standard deviation of the data
-) -> tuple[float, float, float, float]: # c_skip, c_out, c_in, c_noise
+) -> tuple:                # c_skip, c_out, c_in, c_noise
     "How EDM wraps its network. Karras et al. 2022, table 1 and appendix B.6."
     total = sigma_data**2 + varsigma**2
-    return (sigma_data**2/total, varsigma*sigma_data/total**0.5, total**-0.5,
-            math.log(varsigma)/4)
+    log = varsigma.log() if torch.is_tensor(varsigma) else math.log(varsigma)
+    return sigma_data**2/total, varsigma*sigma_data/total**0.5, total**-0.5, log/4
 
 # %% ../nbs/conventions.ipynb #1377228b
 #| eq: eq-conventions-row eq-conventions-f
@@ -203,6 +203,15 @@ def predicted(
 
 # %% ../nbs/conventions.ipynb #c007c828
 #| eq: eq-conventions-solve
+def unmixed(
+    x: torch.Tensor, # a x_0 + b ε, (B, …)
+    g: torch.Tensor, # p x_0 + r ε, (B, …)
+    a, b, p, r,      # numbers, or tensors that fit
+) -> Guess:          # x_0 and ε, (B, …) each
+    "The data and the noise in two mixtures of them; a r is not b p."
+    det = a*r - b*p
+    return Guess((r*x - b*g)/det, (a*g - p*x)/det)
+
 def made_of(
     x: torch.Tensor,        # noisy data, (B, …)
     g: torch.Tensor,        # what a network says of it, (B, …)
@@ -219,10 +228,9 @@ def made_of(
         raise ValueError("Without noise there is no noise to find in a score.")
     a = signal(varsigma, process, sigma_data)
     b, (p, r) = varsigma*a, coefficients(kind, varsigma, process, sigma_data)
-    det = a*r - b*p
-    if not torch.as_tensor(det).all():
+    if not torch.as_tensor(a*r - b*p).all():
         raise ValueError(f"Without noise, “{kind}” does not say what the noise is.")
-    return Guess((r*x - b*g)/det, (a*g - p*x)/det)
+    return unmixed(x, g, a, b, p, r)
 
 # %% ../nbs/conventions.ipynb #d4395e8a
 def adapted(
