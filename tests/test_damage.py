@@ -137,7 +137,7 @@ CASES = [
     ("weights of another class", "net.safetensors", holding(network="Classifier"), SAMPLE, "holds a Classifier"),
     ("weights, an unknown target", "net.safetensors", holding(predicts="all"), SAMPLE, "not “all”"),
     ("weights, missing", "net.safetensors", None, SAMPLE, "no file net.safetensors"),
-    ("weights, a folder", "net.safetensors", lambda p: p.unlink() or p.mkdir(), SAMPLE, "no file net.safetensors"),
+    ("weights, a folder", "net.safetensors", lambda p: p.unlink() or p.mkdir(), SAMPLE, "net.safetensors is no folder of diffusers"),
     ("weights, no groups", "net.safetensors", holding(config=NET | {"groups": 0}), SAMPLE, "another network"),
     ("weights, deep JSON", "net.safetensors", holding(d2c="["*100_000), SAMPLE, "which network"),
     ("weights without a schedule", "net.safetensors", holding(abar=None), SAMPLE, "schedule"),

@@ -8,7 +8,7 @@ MathML; what has no row and is no exception is a fault.
 import re
 from typing import NamedTuple
 
-NAMES = """log ln exp sin cos arsinh min max arg det round mod sup inf mean var diag clip in"""
+NAMES = """log ln exp sin cos tan arsinh arctan logit min max arg det round mod sup inf mean var diag clip in"""
 NUMBERS = "e π ∞ i j l"       # and letters that only count
 EXCEPTIONS = set(NAMES.split() + NUMBERS.split() + ["d", "simple", "ℝ"])    # d: of integrals and derivatives; simple: of L_simple
 INDEX = re.compile(r"[tskijn1→−+,:]*[tskijn][tskijn1→−+,:]*")
