@@ -354,7 +354,7 @@ def as_asked(
     said = read_sampling(weights) if Path(weights).is_dir() else None
     if said is None: return options
     asks = dict(var=said.var, spacing=said.spacing, clip=said.clip is not None,
-                eta=None if said.method == "ddpm" else 0.)
+                sampler={"ddim": "ddim", "dpm-solver": "dpmpp-2m"}.get(said.method))
     plain = {k: inspect.signature(draw).parameters[k].default for k in asks}
     return options | {k: v for k, v in asks.items() if options.get(k, plain[k]) == plain[k]}
 
