@@ -64,7 +64,7 @@ $(READY): settings.ini setup.py
 	@echo "Setting up $(VENV) (about 6 GB, a few minutes the first time) …"
 	@$(PYTHON) -m venv $(VENV)
 	@rm -f $(PIP_LOG)
-	@env -u PYTHONPATH $(BIN)/python -m pip install --log $(PIP_LOG) -e '.[dev]' || { $(BIN)/python -c "$$WHY_PIP_FAILED"; exit 1; }
+	@env -u PYTHONPATH $(BIN)/python -m pip install --no-compile --log $(PIP_LOG) -e '.[dev]' || { $(BIN)/python -c "$$WHY_PIP_FAILED"; exit 1; }
 	@touch $@
 
 book: $(SITE)/index.html

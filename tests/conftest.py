@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]
+         "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -51,23 +51,21 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def tab(browser, address):
-    "A page that notes every foreign request, failed request and error."
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(120_000)
-    tab = context.new_page()
+def watch(tab, address):
+    "Have a page note every foreign request, failed request and error."
     tab.foreign, tab.errors = [], []
-
-    def guard(route):
-        if route.request.url.startswith(address):
-            return route.continue_()
-        tab.foreign.append(route.request.url)
-        route.abort()
-
-    context.route("**/*", guard)
+    tab.on("request", lambda request: tab.foreign.append(request.url) if request.url.startswith("http") and not request.url.startswith(address) else None)
     tab.on("console", lambda message: tab.errors.append(message.text) if message.type == "error" else None)
     tab.on("pageerror", lambda error: tab.errors.append(str(error)))
     tab.on("response", lambda response: tab.errors.append(f"{response.status} {response.url}") if response.status >= 400 else None)
+    return tab
+
+
+@pytest.fixture
+def tab(browser, address):
+    "A page in a window of its own, watched."
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(120_000)
+    tab = watch(context.new_page(), address)
     yield tab
     context.close()

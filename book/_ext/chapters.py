@@ -1,7 +1,7 @@
 """Run the chapters ahead of the build, into the cache from which MyST-NB takes their outputs.
 
-Chapters that train for long (in a `#| slow` cell) run first, alone, with all cores. The others run side by side, one core
-each, the long ones first. What has run is kept, whatever becomes of the rest; no chapter has a time limit.
+Chapters run side by side, one core each: first those that call `train` in a `#| slow` cell, then others with such cells, then
+the long ones. On more than four cores those that train run alone before the others, with all cores. What has run is kept, whatever becomes of the rest; no chapter has a time limit.
 """
 import asyncio
 import os
@@ -31,7 +31,8 @@ class Chapter:
     def __init__(self, path, cells, text):
         self.path, self.name, self.cells = path, path.stem, cells
         self.notebook = nbformat.reads(text, as_version=4)    # as MyST-NB will see it
-        self.trains = any("slow" in cell.directives and re.search(r"\btrain\w*\(", cell.code) for cell in cells)
+        slow = [cell.code for cell in cells if "slow" in cell.directives]
+        self.slow, self.trains = bool(slow), any(re.search(r"\btrain\(", code) for code in slow)
         self.size = sum(len(cell.code) for cell in cells if cell.kind == "code")
 
     async def run(self, cores):
@@ -95,9 +96,9 @@ async def run_all(chapters, cache):
             progress.done(chapter.name, seconds)
 
     watch = asyncio.create_task(progress.watch())
-    for chapter in chapters:
-        if chapter.trains: await one(chapter, CORES)
-    await asyncio.gather(*[one(chapter, 1) for chapter in chapters if not chapter.trains])
+    alone = [chapter for chapter in chapters if chapter.trains and CORES > SIDE_BY_SIDE]
+    for chapter in alone: await one(chapter, CORES)
+    await asyncio.gather(*[one(chapter, 1) for chapter in chapters if chapter not in alone])
     watch.cancel()
     if failures: raise failures[0]
 
@@ -110,7 +111,7 @@ def is_known(cache, chapter):
 def run_ahead(chapters, folder):
     "Run what the cache in a folder does not know. Raises Failed."
     cache = get_cache(str(folder))
-    new = sorted((c for c in chapters if not is_known(cache, c)), key=lambda c: -c.size)
+    new = sorted((c for c in chapters if not is_known(cache, c)), key=lambda c: (not c.trains, not c.slow, -c.size))
     if not new: return
     print(f"running {len(new)} of {len(chapters)} chapters …", flush=True)
     asyncio.run(run_all(new, cache))

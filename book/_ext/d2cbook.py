@@ -28,18 +28,18 @@ from sphinx.util.docutils import SphinxDirective
 from chapters import Chapter, run_ahead
 
 PACKAGE = "d2c"
-DATA = {"d2c.data": "d2c/datasets", "d2c.pretrained": "d2c/weights", "d2c.measurements": "book/measured", "d2c.exercises": "d2c/workbooks", "d2c.openai": "tests/reference", "d2c.variance": "book/measured", "d2c.density": "book/measured", "d2c.edm": "book/measured"}  # module -> folder that it reads
+DATA = {"d2c.data": "d2c/datasets", "d2c.pretrained": "d2c/weights", "d2c.measurements": "book/measured", "d2c.exercises": "d2c/workbooks", "d2c.openai": "tests/reference", "d2c.variance": "book/measured", "d2c.density": "book/measured", "d2c.edm": "book/measured", "d2c.flow": "book/measured", "d2c.composition": "book/measured", "d2c.inverse": "book/measured"}  # module -> folder that it reads
 
 SWITCH, TEXT, LABELS = r"(true|false)", r".+", r"[\w:-]+( +[\w:-]+)*"
 KNOWN = {
-    "default_exp": r"\w+", "export": "", "hide": "", "slow": "",
+    "default_exp": r"\w+", "export": "", "hide": "", "slow": "", "test": "",
     "echo": SWITCH, "output": SWITCH, "eval": SWITCH, "code-fold": SWITCH, "code-summary": TEXT,
     "label": r"fig-[\w-]+", "fig-cap": TEXT, "fig-alt": TEXT, "eq": LABELS, "eq-check": LABELS,
 }
 TAGS = {
     ("default_exp", None): "remove-cell", ("hide", None): "remove-cell",
     ("echo", "false"): "remove-input", ("output", "false"): "remove-output",
-    ("eval", "false"): "skip-execution", ("code-fold", "true"): "hide-input",
+    ("eval", "false"): "skip-execution", ("test", None): "skip-execution", ("code-fold", "true"): "hide-input",
 }
 KINDS = {"eq": "code", "eq-check": "check"}
 
@@ -58,9 +58,7 @@ class Cell(NamedTuple):
     @property
     def names(self):
         "The public functions and classes that an exported cell defines."
-        tree = parse(self.code) if "export" in self.directives else None
-        found = [n for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))] if tree else []
-        return [qualified(n) for n in found if not n.name.startswith("_")]
+        return public_names(self.code) if "export" in self.directives else []
 
     @property
     def where(self):
@@ -80,12 +78,20 @@ class Cell(NamedTuple):
 NOT_PYTHON = re.compile(r"\A---\n[\s\S]*?\n---\n|^\s*[%!][^\n]*|^:[\w-]+:[^\n]*", re.M)
 
 
+@functools.cache
 def parse(code):
     "Syntax tree of a cell, or None."
     try:
         return ast.parse(NOT_PYTHON.sub("", code))
     except SyntaxError:
         return None
+
+
+@functools.cache
+def public_names(code):
+    tree = parse(code)
+    found = [n for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))] if tree else []
+    return [qualified(n) for n in found if not n.name.startswith("_")]
 
 
 def qualified(node):
@@ -131,22 +137,26 @@ def directive_faults(cell):
         yield f"{cell.where}: `#| eq: {d['eq']}` stands on a cell that exports no function; add `#| export` or move it to the cell that does"
     if "eq-check" in d and d.get("eval") == "false":
         yield f"{cell.where}: `#| eq-check: {d['eq-check']}` stands on a cell that never runs; remove `#| eval: false`"
+    if "test" in d and "hide" not in d:
+        yield f"{cell.where}: the book does not run a `#| test`, so no page may show it; add `#| hide`"
     if KINDS.keys() & d.keys() and "hide" in d:
         yield f"{cell.where}: the page links to this cell but it is hidden; remove `#| hide`"
 
 
 # ---- what a chapter's cached run depends on ----------------------------------------------------
 
+@functools.cache
 def imports(code, package=PACKAGE):
     "Names that Python code may import from the library, relative imports seen from `package`."
+    names = []
     for node in ast.walk(parse(code) or ast.Module([], [])):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             parts = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
             base = ".".join([*parts, *([node.module] if node.module else [])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return names
 
 
 def module_file(root, name):
@@ -191,7 +201,7 @@ def rewrite(app, docname, source):
     "What MyST-NB reads instead of the file: directives turned into tags, and the cache key in a hidden cell."
     root, text = app.d2c.root, source[0]
     if docname in app.d2c.notebooks:
-        source[0] = render(text, app.d2c.notebooks[docname], root)
+        source[0] = app.d2c.rendered[docname]
     elif codes := [t.content for t in MARKDOWN.parse(text) if t.info.startswith("{code-cell}")]:
         source[0] = f"{text}\n\n```{{code-cell}}\n:tags: [remove-cell]\n{key_line(root, codes)}\n```\n"
 
@@ -256,7 +266,7 @@ class Book:
     "What the survey knows of notebooks, pages, equations and their links."
 
     def __init__(self, root):
-        self.root, self.notebooks, self.faults = Path(root), {}, []
+        self.root, self.notebooks, self.rendered, self.faults = Path(root), {}, {}, []
         self.equations, self.references, self.reasons, self.prose = {}, [], {}, []
         self.links = {"code": {}, "check": {}}  # kind -> label -> cells
         self.formulas, self.reason_nodes = {}, {}
@@ -337,8 +347,9 @@ def survey(app, env, docnames):
     for docname in sorted(env.found_docs):
         app.d2c.add_page(docname, Path(env.doc2path(docname)))
     fail(app.d2c.check())
-    chapters = [Chapter(Path(env.doc2path(docname)), cells, render(Path(env.doc2path(docname)).read_text(encoding="utf-8"), cells, app.d2c.root))
-                for docname, cells in app.d2c.notebooks.items()]
+    paths = {docname: Path(env.doc2path(docname)) for docname in app.d2c.notebooks}
+    app.d2c.rendered = {docname: render(path.read_text(encoding="utf-8"), app.d2c.notebooks[docname], app.d2c.root) for docname, path in paths.items()}
+    chapters = [Chapter(path, app.d2c.notebooks[docname], app.d2c.rendered[docname]) for docname, path in paths.items()]
     left_out = app.config.nb_execution_excludepatterns
     run_ahead([c for c in chapters if not any(c.path.match(pattern) for pattern in left_out)], app.config.nb_execution_cache_path)
 

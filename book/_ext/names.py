@@ -3,8 +3,10 @@
 A search for "posterior mean", "ddim_sigma", "alpha bar" or "ᾱ_t" then leads to the equation or the function itself.
 Symbols and their places are read from the tables of the notation page.
 """
+import functools
 import posixpath
 import re
+from collections import defaultdict
 from unicodedata import lookup, normalize
 
 from sphinx.addnodes import index
@@ -49,20 +51,23 @@ def words(name):
     return name.replace("_", " ").replace("-", " ")
 
 
+@functools.cache
 def entries(book, notation):
-    "All names as (page, name, anchor)."
+    "All names: {page: [(name, anchor)]}."
+    found = defaultdict(list)
     pages = {label: page for page, file in ((p, c[0].file) for p, c in book.notebooks.items() if c)
              for label, where in book.equations.items() if where.split(",")[0] == file}
     for label, page in pages.items():
-        yield page, words(label.removeprefix("eq-")), f"equation-{label}"
+        found[page].append((words(label.removeprefix("eq-")), f"equation-{label}"))
     for page, cells in book.notebooks.items():
         for cell in cells:
             linked = "eq" in cell.directives or "eq-check" in cell.directives
             for name in cell.names:
-                for way in {name, words(name)}: yield page, way, cell.target if linked else ""
+                found[page] += [(way, cell.target if linked else "") for way in {name, words(name)}]
     for name, (kind, target) in symbols(notation).items():
-        if kind == "doc": yield posixpath.normpath(posixpath.join(posixpath.dirname(NOTATION), target)), name, ""
-        elif target in pages: yield pages[target], name, f"equation-{target}"
+        if kind == "doc": found[posixpath.normpath(posixpath.join(posixpath.dirname(NOTATION), target))].append((name, ""))
+        elif target in pages: found[pages[target]].append((name, f"equation-{target}"))
+    return found
 
 
 class AddNames(SphinxTransform):
@@ -73,7 +78,7 @@ class AddNames(SphinxTransform):
         book = self.app.d2c
         notation = book.root/f"{NOTATION}.md"
         names = entries(book, notation.read_text(encoding="utf-8") if notation.is_file() else "")
-        found = [("single", name, anchor, "main", None) for page, name, anchor in names if page == self.env.docname]
+        found = [("single", name, anchor, "main", None) for name, anchor in names.get(self.env.docname, [])]
         if found: self.document += index(entries=found)
 
 

@@ -7,7 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 from base64 import b64decode, b64encode
 from collections import defaultdict
-from html.parser import HTMLParser
+from html import unescape
 from io import BytesIO
 from pathlib import Path
 
@@ -22,23 +22,15 @@ FONTS = "_static/vendor/fontawesome/webfonts"
 UNUSED = "bootstrap.js", "bootstrap.js.LICENSE.txt", "fontawesome.js", "fontawesome.js.LICENSE.txt"    # see _templates/static/webpack-macros.html
 
 
-class Classes(HTMLParser):
-    "Collects the classes and ids of all elements."
-    def __init__(self):
-        super().__init__()
-        self.found = set()
-
-    def handle_starttag(self, tag, attributes):
-        for name, value in attributes:
-            if name in ("class", "id"): self.found |= set((value or "").split())
+NAMED = re.compile(r"""[\s"'](?:class|id)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+))""", re.I)
 
 
 def words_in_use(site):
     "Classes and ids of all pages, and every word of the scripts, any of which may become one."
-    pages = Classes()
-    for path in site.rglob("*.html"): pages.feed(path.read_text(encoding="utf-8"))
+    pages = [path.read_text(encoding="utf-8") for path in site.rglob("*.html")]
+    named = {word for page in pages for names in set(NAMED.findall(page)) for word in unescape("".join(names)).split()}
     scripts = [path.read_text(encoding="utf-8", errors="replace") for pattern in ("*.js", "*.mjs") for path in (site/"_static").rglob(pattern)]
-    return pages.found.union(*(re.findall(r"[\w-]+", script) for script in scripts))
+    return named.union(*(re.findall(r"[\w-]+", script) for script in scripts))
 
 
 def selectors(prelude):
