@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 import torch
 from .conventions import time_at
+from .ddim import rk4
 from .ddpm import normal
 from .elbo import vlb_term
 from .forward import q_sample, v_from_eps
@@ -19,9 +20,12 @@ from .sde import Process, slope
 
 # %% ../nbs/density.ipynb #c4158dd1
 #| eq: eq-density-angle eq-density-field
-def circle() -> Process:
-    "The process whose time is the angle: x_t = cos(t) x_0 + sin(t) ε, t in [0, π/2]."
-    return Process(torch.cos, torch.sin, math.pi/2)
+def circle(
+    T: float = 1., # the last time; with π/2, the time is the angle φ itself
+) -> Process:
+    "x_t = cos(φ) x_0 + sin(φ) ε, with φ = πt/2T. Albergo and Vanden-Eijnden 2023."
+    pace = math.pi/2/T
+    return Process(lambda t: (pace*(T - t)).sin(), lambda t: (pace*t).sin(), T)
 
 def turning(
     process: Process,
@@ -45,14 +49,13 @@ def in_angle(
     denoise: Callable, # denoise(xt, t) → Guess, for real t of the table
     sched: Schedule,   # a table, its angles between those of t = 1 and t = T
 ) -> Callable:         # the same model, whose time is the angle
-    "A model of a table, to be used with `circle`."
+    "A model of a table, to be used with `circle(math.pi/2)`."
     def at_angle(x, angle):
         t = time_at(sched, math.tan(angle))
         return denoise(x, min(max(t, 1.), sched.T))
     return at_angle
 
 # %% ../nbs/density.ipynb #33c173f4
-#| eq: eq-density-rk
 @torch.no_grad()
 def transport(
     both: Callable,     # both(x, t) → dx/dt and the field's divergence there, (B,)
@@ -65,17 +68,12 @@ def transport(
     """
     if len(times) < 2:
         raise ValueError("A way needs two times or more, from which to which to go.")
-    x = x.double()
-    total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    for t, s in zip(times, times[1:]):
-        h = s - t
-        v1, d1 = both(x, t)
-        v2, d2 = both(x + h/2*v1, t + h/2)
-        v3, d3 = both(x + h/2*v2, t + h/2)
-        v4, d4 = both(x + h*v3, s)
-        x = x + h/6*(v1 + 2*v2 + 2*v3 + v4)
-        total = total + h/6*(d1 + 2*d2 + 2*d3 + d4)
-    return x, total
+    def slope(y, t):
+        v, div = both(y[:, :-1].reshape(x.shape), t)
+        return torch.cat([v.flatten(1), div[:, None]], 1)
+    y = torch.nn.functional.pad(x.double().flatten(1), (0, 1))   # the integral comes last
+    for t, s in zip(times, times[1:]): y = rk4(slope, y, t, s)
+    return y[:, :-1].reshape(x.shape), y[:, -1]
 
 def angles(
     n: int,             # steps

@@ -22,7 +22,7 @@ loaded = load(NAME)
 sched, table = loaded.sched, between(loaded.sched)
 for p in loaded.model.parameters(): p.requires_grad_(False)
 inner = in_angle(denoiser(loaded.model, table, loaded.predicts), sched)
-field = flow_field(lambda x, angle: Guess(*(v.double() for v in inner(x.float(), angle))), circle())
+field = flow_field(lambda x, angle: Guess(*(v.double() for v in inner(x.float(), angle))), circle(math.pi/2))
 FIRST, LAST = (math.atan(table.varsigma(t)) for t in (1, sched.T))
 
 
