@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import torch
 from .conventions import time_at
-from .ddim import ddim_sigma, ddim_update
+from .ddim import ddim_sigma, ddim_update, rk4
 from .ddpm import Step, walk
 from .forward import q_step
 from .schedule import Schedule, spaced
@@ -123,17 +123,14 @@ def rk4_update(
         if not noisy(sched, t, s):
             guess = denoise(x, t)
             return towards(sched, x, t, s, guess.x0), guess
-        m, bar, asked = middle(sched, t, s), x/scales(sched, t)[0], []
-        h = scales(sched, s)[2] - scales(sched, t)[2]
-        def slope(bar, time):
+        m, asked = middle(sched, t, s), []
+        def slope(bar, _):
+            time = (t, m, m, s)[len(asked)]
             alpha, sigma, _ = scales(sched, time)
             asked.append(denoise(alpha*bar, time))
             return -sigma/alpha*asked[-1].eps
-        k1 = slope(bar, t)
-        k2 = slope(bar + h/2*k1, m)
-        k3 = slope(bar + h/2*k2, m)
-        k4 = slope(bar + h*k3, s)
-        return scales(sched, s)[0]*(bar + h/6*(k1 + 2*k2 + 2*k3 + k4)), asked[0]
+        (alpha_t, _, lam_t), (alpha_s, _, lam_s) = scales(sched, t), scales(sched, s)
+        return alpha_s*rk4(slope, x/alpha_t, lam_t, lam_s), asked[0]
     return update
 
 # %% ../nbs/solvers.ipynb #78c14deb
