@@ -13,6 +13,7 @@ from .cli import DiffusersUNet, add_options, experiment, run_command
 from .faces import celeba
 from .schedule import linear
 from .runs import checkpoints, this_process
+from .saving import Loaded
 from .training import TrainResult
 from .unet import cifar10
 
@@ -107,7 +108,7 @@ def train_celeba(
     batch = batch_size*this_process().num_processes
     steps = math.ceil(epochs*len(fit.x)/batch)
     return experiment(
-        folder, told, model, sched, fit, valid, steps, "eps",
+        folder, told, Loaded(model, sched, "eps"), fit, valid, steps,
         dict(models=model_dir and Path(model_dir), n=len(valid.x),
              shown=num_val_samples_to_generate, nrow=val_sample_grid_size),
         mirror=True, channels_last=False if use_diffusers_model else None,

@@ -241,12 +241,15 @@ def adapted(
     told: Callable = lambda t, varsigma: timestep_from_t(t), # which time it is told
     sigma_data: float = .5, # for "F" and "edm"
 ) -> Callable:              # denoise(xt, t) → Guess
-    "A model made of a network with other conventions."
-    def denoise(xt, t):
+    """A model made of a network with other conventions.
+
+    The network's other inputs, such as classes, are given after t.
+    """
+    def denoise(xt, t, *more):
         varsigma = level(sched.at(t))
         x = rescale(xt, varsigma, "vp", process, sigma_data)
         column = like(varsigma, xt)
-        g = network(x, told(t, varsigma))
+        g = network(x, told(t, varsigma), *more)
         return made_of(x, g, kind, column, process, sigma_data)
     return denoise
 

@@ -6,8 +6,8 @@ __all__ = ['STYLED', 'STYLES', 'BLOCKS', 'UNET2D', 'SUPPORTED', 'NEW', 'OLD', 'P
            'apart', 'allowed', 'block_types', 'block_kinds', 'levels_of', 'style_of', 'in_widths', 'sides_of',
            'config_from_diffusers', 'diffusers_entries', 'unet_from_diffusers', 'Published', 'Sampling',
            'sampling_from_diffusers', 'stops', 'read_json', 'parts_of', 'read_weights', 'read_diffusers',
-           'read_sampling', 'config_to_diffusers', 'scheduler_to_diffusers', 'model_card', 'write_diffusers', 'to_onnx',
-           'without_remarks', 'halve']
+           'read_sampling', 'config_to_diffusers', 'scheduler_to_diffusers', 'of_ddpm', 'model_card', 'write_diffusers',
+           'to_onnx', 'without_remarks', 'halve']
 
 # %% ../nbs/exchange.ipynb #cf69673a
 import json, math, re, warnings
@@ -636,6 +636,15 @@ Fewer steps should divide {T}.
 With DDIM, `use_clipped_model_output=True` draws what d2c draws.
 """
 
+def of_ddpm(
+    loaded: Loaded,
+) -> None:
+    "Raise ValueError for a network that other programs would misread."
+    if loaded.process in ("flow", "edm"):
+        raise ValueError("What is written is read as a network of DDPM, which predicts ε, "
+                         f"x_0 or v; one of the process {loaded.process} predicts "
+                         f"{loaded.predicts}.")
+
 def model_card(
     loaded: Loaded,
     name: str,                # of the weights
@@ -643,7 +652,7 @@ def model_card(
     about: str = "",          # what is known of the training, in Markdown
 ) -> str:                     # of a README.md
     "What a folder of diffusers says of itself."
-    model, sched, predicts = loaded
+    model, sched, predicts, *_ = loaded
     numbers = sum(p.numel() for p in model.parameters())
     shape = ", ".join(map(str, (model.channels, *model.size)))
     rows = {"pictures": f"({shape}), values in [−1, 1]", "parameters": f"{numbers:,}",
@@ -672,10 +681,11 @@ def write_diffusers(
     Without its last file, model_index.json, the folder is none. Raises ValueError, with
     a way out, for what diffusers cannot say.
     """
-    model, sched, predicts = loaded
+    model, sched, predicts, *_ = loaded
     if type(model) is not UNet or sched is None:
         raise ValueError("Only a UNet of d2c with a schedule can be written for "
                          "diffusers.")
+    of_ddpm(loaded)
     if y is not None:
         if not model.num_classes:
             raise ValueError("The network is not told a class; leave y out.")
@@ -704,8 +714,10 @@ def to_onnx(
 ) -> bytes: # of a file with inputs xt (B, C, H, W), t (B,), y (B,) and the output out
     """A network in ONNX, for batches of any size.
 
-    Raises ImportError in a sentence without the packages that it takes.
+    Raises ImportError in a sentence without the packages that it takes, and ValueError
+    for a network of a flow or of EDM.
     """
+    of_ddpm(loaded)
     try: import onnx, onnxscript    # noqa: F401  (torch needs the second)
     except ImportError:
         raise ImportError("To write ONNX, two packages are needed: "

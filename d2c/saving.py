@@ -12,6 +12,7 @@ import safetensors
 import safetensors.torch
 import torch
 import torch.nn as nn
+from .conventions import adapted
 from .data import write_whole
 from .forward import denoiser
 from .schedule import Schedule
@@ -22,7 +23,9 @@ class Loaded(NamedTuple):
     "What a file holds."
     model: nn.Module       # on the CPU, ready to evaluate
     sched: Schedule | None # what it was trained with; None if the file does not say
-    predicts: str          # what it outputs: "eps", "x0" or "v"
+    predicts: str          # what it outputs: "eps", "x0" or "v"; of a flow "velocity", of EDM "F"
+    process: str = "ddpm"  # "ddpm", a table; or "vp", "flow" or "edm", in continuous time
+    sigma_data: float = .5 # of EDM: σ_d, root mean square of the data
 
     @property
     def device(self) -> torch.device:
@@ -38,7 +41,10 @@ class Loaded(NamedTuple):
         Without them it takes them after t, for `classifier_free_guidance`; the network's
         `num_classes` stands for none.
         """
-        denoise = denoiser(self.model, self.sched, self.predicts)
+        if self.process in ("flow", "edm"):
+            denoise = adapted(self.model, self.sched, self.predicts, self.process,
+                              lambda t, varsigma: t, self.sigma_data)
+        else: denoise = denoiser(self.model, self.sched, self.predicts)
         return denoise if y is None else lambda xt, t: denoise(xt, t, y)
 
 def save(
@@ -47,13 +53,16 @@ def save(
     sched: Schedule | None = None, # what it was trained with
     predicts: str = "eps",         # what it outputs
     half: bool = False,            # in half precision
+    process: str = "ddpm",         # which process it belongs to, as for `Loaded`
+    sigma_data: float = .5,        # of EDM: σ_d
 ) -> None:
     "Write a network's weights, configuration and schedule, whole or not at all."
     dtype = torch.float16 if half else torch.float32
     def plain(v): return v.detach().cpu().to(dtype if v.is_floating_point() else v.dtype)
     tensors = {name: plain(v).contiguous() for name, v in model.state_dict().items()}
     about = dict(network=type(model).__name__, config=getattr(model, "config", None),
-                 predicts=predicts, abar=sched and sched.abar.tolist())
+                 predicts=predicts, abar=sched and sched.abar.tolist(),
+                 process=process, sigma_data=sigma_data)
     write_whole(path, safetensors.torch.save(tensors, metadata={"d2c": json.dumps(about)}))
 
 def load(
@@ -97,7 +106,8 @@ def load(
         abar = about["abar"]
         sched = abar and Schedule(torch.tensor(abar, dtype=torch.float64))
         if into is None: model.to(memory_format=torch.channels_last)
-        return Loaded(model.eval(), sched, about["predicts"])
+        return Loaded(model.eval(), sched, about["predicts"],
+                      *(about[k] for k in ("process", "sigma_data") if k in about))
     except (TypeError, KeyError, ValueError, ArithmeticError, RuntimeError):
         raise ValueError(f"{path} holds another network than it says; it was changed, "
                          "or written by another version of d2c.") from None

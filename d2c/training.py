@@ -58,12 +58,12 @@ def loss_at(
     y: torch.Tensor | None = None, # classes, (B,)
     predicts: str = "eps", # what the model outputs
     generator: torch.Generator | None = None, # of the noise, on the CPU
+    loss: Callable = simple_loss, # of each sample; or another with the same arguments
 ) -> torch.Tensor:         # (len(times),)
     "The average loss at each of some times, on the same data with fresh noise."
     def one(t):
         eps = torch.randn(x0.shape, generator=generator).to(x0)
-        loss = simple_loss(model, sched, x0, torch.full((len(x0),), t), eps, y, predicts)
-        return loss.mean()
+        return loss(model, sched, x0, torch.full((len(x0),), t), eps, y, predicts).mean()
     return torch.stack([one(t) for t in times])
 
 # %% ../nbs/training.ipynb #c1c4c320
@@ -106,12 +106,12 @@ def time_factor(
 #| eq: eq-training-bins
 def loss_by_time(
     loss: torch.Tensor, # of each sample, (B,)
-    t: torch.Tensor,    # their times 1 … T, (B,)
+    t: torch.Tensor,    # their times in (0, T], (B,)
     T: int,             # steps of the schedule
     bins: int = 10,
 ) -> torch.Tensor:      # (bins,), on the CPU, NaN where a bin is empty
     "The average loss in each of some equal parts of 1 … T."
-    b = (bins*t - 1).div(T, rounding_mode="floor").clamp(max=bins - 1).cpu()
+    b = (bins*t.cpu().double()/T).ceil().long() - 1
     total = torch.zeros(bins).index_add_(0, b, loss.detach().float().cpu())
     return total/torch.bincount(b, minlength=bins)
 
@@ -424,7 +424,7 @@ def warn_if_far(
 #| eq: eq-training-algorithm
 def train(
     model: nn.Module,             # model(xt, t), with y if it has `num_classes`; changed
-    sched: Schedule,
+    sched: Schedule,              # or, with real `times`, a process in continuous time
     images: Images,               # bytes, to be normalised, or floats, taken as they are
     steps: int,                   # n, how often the weights change
     predicts: str = "eps",        # what it learns to output: "eps", "x0" or "v"
@@ -433,6 +433,8 @@ def train(
     p: torch.Tensor | None = None,      # how often each t is drawn, (T+1,); None: evenly
     mirror: bool = False,         # show half of the pictures with left and right exchanged
     loss: Callable = simple_loss, # of each sample; or another with the same arguments
+    times: Callable | None = None, # times(B, generator) → (B,) in (0, T]; None: by p
+    settings: dict | None = None, # further ones that must agree for a run to go on
     **options,                    # of `fit`: batch_size, lr, seed, folder and so on
 ) -> TrainResult:
     """Train a diffusion model. Ho et al. 2020, algorithm 1.
@@ -444,7 +446,7 @@ def train(
     if images.x.dtype != torch.uint8 and images.x.ndim == 4: warn_if_far(images.x)
 
     def draw(x, y, g):
-        t = stratified_times(len(x), T, g, p)
+        t = times(len(x), g) if times else stratified_times(len(x), T, g, p)
         eps = torch.randn(x.shape, generator=g)
         if classes: y = drop_labels(y, label_dropout, classes, g)
         return t, mirrored(x, g) if mirror else x, eps, y
@@ -452,10 +454,12 @@ def train(
     def weighted(net, t, x, eps, y):
         x0 = normalise(x) if x.dtype == torch.uint8 else x
         y = y if classes else None
-        return factor[t].to(x.device)*loss(net, sched, x0, t, eps, y, predicts)
+        f = factor[t.ceil().long()].to(x.device)
+        return f*loss(net, sched, x0, t, eps, y, predicts)
 
-    about = dict(predicts=predicts, label_dropout=label_dropout, mirror=mirror, T=T,
-                 schedule=digest(sched.abar), weight=digest(weight), p=digest(p),
+    about = dict(settings or {}, predicts=predicts, label_dropout=label_dropout,
+                 mirror=mirror, T=T, schedule=digest(sched.at(torch.arange(T + 1))),
+                 weight=digest(weight), p=digest(p),
                  network=str(getattr(model, "config", type(model).__name__)),
                  loss=getattr(loss, "__name__", "another"))
     return fit(model, draw, weighted, images, steps, T=T, settings=about, **options)

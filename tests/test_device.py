@@ -203,7 +203,7 @@ def test_bound_and_metrics():
 
 def test_training(tmp_path):
     plain = dict(batch_size=4, progress=False, folder=tmp_path, save_every=1, log_every=1)
-    show = sample_writer(tmp_path, SCHED, (1, 8, 8), torch.tensor([0, 1]), 2, steps=3)
+    show = sample_writer(tmp_path, Loaded(None, SCHED, "v"), (1, 8, 8), torch.tensor([0, 1]), 2, steps=3)
     net = network()
     result = train(net, SCHED, data(), 2, "v", mirror=True, on_save=show, **plain)
     assert next(net.parameters()).device == DEVICE and len(result.log["loss"]) == 2 and (tmp_path/"samples-0000002.png").exists()

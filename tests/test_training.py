@@ -170,3 +170,34 @@ plain, compiled = (train(Line(), cosine(100), points, 5, batch_size=8, warmup=2,
 print(type(compiled).__name__, all(torch.allclose(a, b, atol=1e-5) for a, b in zip(plain.parameters(), compiled.parameters())))
 """).communicate(timeout=400)
     assert out == "Line True\n"
+
+
+@pytest.mark.parametrize("process", ["ddpm", "vp", "flow", "edm"])
+def test_each_process_goes_on_with_the_same_bits(tmp_path, process):
+    "With a break or without one, the weights are the same; the file says the process, and is drawn from."
+    from d2c.data import Images
+    from d2c.measurements import draw
+    from d2c.processes import KINDS, process_table, train_network
+    from d2c.saving import Loaded, save
+    from d2c.schedule import cosine
+    from d2c.unet import UNet
+    g = torch.Generator().manual_seed(0)
+    data = Images(torch.randint(0, 256, (100, 1, 8, 8), dtype=torch.uint8, generator=g), torch.randint(0, 3, (100,), generator=g), list("abc"))
+    sched = cosine(50) if process == "ddpm" else process_table(process, 50)
+    def new():
+        torch.manual_seed(0)
+        return Loaded(UNet(size=8, width=8, groups=4, attention=(), num_classes=3), sched, KINDS[process].predicts[0], process, .7)
+    def run(folder, **more):
+        net = new()
+        return net._replace(model=train_network(net, data, 30, folder=tmp_path/folder, save_every=10, batch_size=8, warmup=2, progress=False, **more).model)
+    whole, _ = run("whole"), run("broken")
+    (tmp_path/"broken"/"checkpoint-00000030.pt").unlink()
+    again = run("broken")
+    bits = [torch.cat([p.flatten() for p in net.model.parameters()]) for net in (whole, again, new())]
+    assert bits[0].equal(bits[1]) and not bits[0].equal(bits[2])
+    if process == "flow":
+        with pytest.raises(ValueError, match="has times = uniform and not logit-normal"): run("broken", times="logit-normal")
+    path, y = tmp_path/"net.safetensors", torch.arange(4)%3
+    save(whole.model, path, sched, whole.predicts, process=process, sigma_data=.7)
+    loaded = load(path)
+    assert loaded[2:] == (whole.predicts, process, .7) and draw(loaded, 4, y, steps=3).equal(draw(whole, 4, y, steps=3))
