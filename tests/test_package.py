@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_notebooks_are_clean():
 
 
 def test_every_module_is_on_an_api_page():
-    page = "".join((ROOT / "book" / f"{name}.md").read_text(encoding="utf-8") for name in ("api", "api_train", "api_time", "api_verify", "api_weights"))
+    page = "".join((ROOT / "book" / f"{name}.md").read_text(encoding="utf-8") for name in ("api", "api_train", "api_time", "api_use", "api_verify", "api_weights"))
     missing = [m for m in MODULES if m != "d2c._modidx" and not re.search(rf"automodule:: {re.escape(m)}$", page, re.M)]
     assert not missing, f"No API page has an automodule for {', '.join(missing)}."
 
@@ -41,28 +42,41 @@ def wheel(tmp_path_factory):
     return next((folder / "dist").glob("*.whl"))
 
 
-def closure(names):
-    "These distributions and all that they require here."
-    found, todo = {}, list(names)
+def asked(requirements, extras=()):
+    "Those of some requirements that apply here, with these extras."
+    return [r for r in map(Requirement, requirements) if not r.marker or any(r.marker.evaluate({"extra": extra}) for extra in {"", *extras})]
+
+
+def closure(requirements):
+    "The distributions that are required, and all that they require here."
+    found, seen, todo = {}, set(), asked(requirements)
     while todo:
-        name = re.sub(r"[-_.]+", "-", todo.pop()).lower()
-        if name in found:
+        r = todo.pop()
+        name = re.sub(r"[-_.]+", "-", r.name).lower()
+        if (name, *sorted(r.extras)) in seen:
             continue
+        seen.add((name, *sorted(r.extras)))
         try:
             found[name] = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-        needed = map(Requirement, found[name].requires or [])
-        todo += [r.name for r in needed if not r.marker or r.marker.evaluate({"extra": ""})]
+        todo += asked(found[name].requires or [], r.extras)
     return found.values()
 
 
 def share(distributions, target):
-    "Links to the installed files, so that torch is not installed twice."
+    "Links to the installed files, so that nothing is installed twice; pip sees that they are there."
     for distribution in distributions:
         for top in {file.parts[0] for file in distribution.files or [] if file.parts[0] not in ("..", "__pycache__")}:
             if not (target / top).exists():
                 (target / top).symlink_to(distribution.locate_file(top))
+
+
+def requirements(wheel):
+    "What a wheel says that it needs."
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = next(archive.read(name).decode() for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    return re.findall(r"(?m)^Requires-Dist: (.+)$", metadata)
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +86,8 @@ def bare_python(tmp_path_factory, wheel):
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
     site = run(python, "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
-    share(closure(["torch", "torchvision"]), Path(site))
-    subprocess.run([python, "-I", "-m", "pip", "install", "--quiet", wheel], check=True, cwd=folder)
+    share(closure(requirements(wheel)), Path(site))
+    subprocess.run([python, "-I", "-m", "pip", "install", "--quiet", "--no-compile", "--no-index", wheel], check=True, cwd=folder)
     return python
 
 
