@@ -60,7 +60,8 @@ def edit_distance(
 ) -> torch.Tensor:     # E[‖x_0' − x_0‖² | x_t], float64 (B,)
     "How far SDEdit with an exact model moves a picture."
     guesses = wanted.x0_mean(xt, abar) - given.x0_mean(xt, abar)
-    spread = sum(x0_cov(gm, xt, abar).diagonal(dim1=1, dim2=2).sum(1) for gm in (wanted, given))
+    spread = sum(x0_cov(gm, xt, abar).diagonal(dim1=1, dim2=2).sum(1)
+                 for gm in (wanted, given))
     return guesses.square().sum(1) + spread
 
 # %% ../nbs/editing.ipynb #5af1504c
@@ -72,7 +73,7 @@ def translate_steps(
     x0: torch.Tensor,  # pictures, (B, …)
     times: Iterable[int] | None = None, # from high to low; None: all
 ) -> Iterator[Step]:   # first up, then down
-    """Up along the flow of one model, down along that of another. Su et al. 2023, algorithm 1.
+    """Up along the flow of one model, down along another's. Su et al. 2023, algorithm 1.
 
     Raises what `encode_steps` raises.
     """
@@ -89,5 +90,5 @@ def of_guess(
     denoise: Callable, # denoise(xt, t) → Guess, differentiable
     loss: Callable,    # ℓ: loss(x0) → (B,), differentiable
 ) -> Callable:         # log_prob(xt, t) → (B,), for `classifier_guidance`
-    "A wish about pictures as one about noisy ones, by way of the guess. Bansal et al. 2023, eq. 6."
+    "A wish about pictures as one about noisy ones, by the guess. Bansal et al. 2023."
     return lambda xt, t: -loss(denoise(xt, t).x0)
