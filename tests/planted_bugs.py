@@ -99,6 +99,9 @@ BUGS = {
         ("past[0] = log_w + rows(ratio - psi)", "past[0] = log_w - rows(psi)"),
         ("first = torch.arange(0, len(x), particles, device=x.device)[:, None]", "first = 0"),
         ("if len(x) % particles:", "if False:"),
+        ("log_w = torch.where(few, 0., log_w)", "log_w = log_w"),
+        ("x, psi, g, guess = x[i], psi[i], g[i],", "x, psi, g, guess = x[i], psi, g[i],"),
+        ("x, psi, g, guess = x[i], psi[i], g[i],", "x, psi, g, guess = x[i], psi[i], g,"),
         ("return clipped(pigdm(denoise, sched, op, y, sigma_y), sched, low, high)", "return pigdm(denoise, sched, op, y, sigma_y)"),
     ],
     "density": [
