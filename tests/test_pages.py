@@ -157,6 +157,13 @@ OFF_SCREEN = """() => {
   return wide.map(name).slice(0, 5).concat(page > innerWidth ? ['the page is ' + page + ' wide'] : []);
 }"""
 
+LOOSE = """() => [...document.querySelectorAll('article span.math')].filter(e => {
+  const text = e.nextSibling, range = document.createRange();
+  if (!text || text.nodeType != 3 || !/^[,.;:?!)]/.test(text.data)) return false;
+  range.setStart(text, 0); range.setEnd(text, 1);
+  return range.getBoundingClientRect().top >= e.getBoundingClientRect().bottom;
+}).map(e => e.textContent + e.nextSibling.data.slice(0, 20))"""
+
 
 def test_front_page_leads_to_the_book(tab, address):
     tab.goto(address)
@@ -174,6 +181,7 @@ def test_page(visit):
     assert not [line for line in hidden_lines(visit.name) if line in shown], "a hidden cell shows"
     visit.set_viewport_size({"width": 390, "height": 844})
     assert not visit.evaluate(OFF_SCREEN), "runs off a phone's screen"
+    assert not visit.evaluate(LOOSE), "a line begins with the comma after a formula"
     visit.wait_for_timeout(200)       # for late requests; "networkidle" now and then never comes
     assert not visit.foreign, f"asks other hosts: {visit.foreign}"
     assert not visit.errors

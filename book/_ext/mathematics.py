@@ -14,6 +14,7 @@ from docutils import nodes
 from py_mini_racer import MiniRacer
 from sphinx.addnodes import pending_xref
 from sphinx.errors import SphinxError
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.math import get_node_equation_number
 
 import panels
@@ -174,7 +175,20 @@ def report(app, env):
 
 # ---- writing pages -------------------------------------------------------------------------------
 
-JOIN = "\u2060"     # keeps a formula and the comma after it on one line
+class Unbroken(SphinxPostTransform):
+    "A formula, the bracket before it and the comma after it stay on one line."
+    default_priority, formats = 900, ("html",)
+
+    def run(self):
+        for node in list(self.document.findall(nodes.math)):
+            i = node.parent.index(node)
+            around = [node.parent[k] if 0 <= k < len(node.parent) and isinstance(node.parent[k], nodes.Text) else None for k in (i - 1, i + 1)]
+            head, tail = (re.search(pattern, n.astext() if n else "")[0] for pattern, n in zip((r"[(\[“]*$", r"^[,.;:?!)\]”’-]*"), around))
+            if not head + tail: continue
+            whole = nodes.inline("", "", nodes.Text(head), node.deepcopy(), nodes.Text(tail), classes=["unbroken"])
+            for n, rest in zip(around, (lambda text: text[:len(text) - len(head)], lambda text: text[len(tail):])):
+                if n: node.parent.replace(n, nodes.Text(rest(n.astext())))
+            node.parent.replace(node, whole)
 
 
 def set_formula(self, node):
@@ -183,16 +197,8 @@ def set_formula(self, node):
 
 
 def inline(self, node):
-    after, before = (n.astext() if isinstance(n, nodes.Text) else "" for n in (node.next_node(descend=False, siblings=True), previous(node)))
-    self.body.append((JOIN if re.search(r"[(\[“]$", before) else "")
-                     + self.starttag(node, "span", "", CLASS="math notranslate") + set_formula(self, node) + "</span>"
-                     + (JOIN if re.match(r"[,.;:?!)\]”’-]", after) else ""))
+    self.body.append(self.starttag(node, "span", "", CLASS="math notranslate") + set_formula(self, node) + "</span>")
     raise nodes.SkipNode
-
-
-def previous(node):
-    i = node.parent.index(node)
-    return node.parent[i - 1] if i else None
 
 
 def display(self, node):
@@ -239,6 +245,7 @@ def setup(app):
     for event, handler in {"env-before-read-docs": start, "doctree-read": check_formulas, "env-check-consistency": report,
                            "html-page-context": collect_cards, "build-finished": write_cards}.items():
         app.connect(event, handler)
+    app.add_post_transform(Unbroken)
     app.add_css_file("mathematics.css")
     app.add_js_file("symbols.js", loading_method="defer")
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": False}
