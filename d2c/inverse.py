@@ -35,6 +35,8 @@ def measured(
     y = op.A(x0)
     return y + sigma_y*normal(y, generator)
 
+def _like(M, x): return M.to(x.dtype).to(x.device) # not every device has float64
+
 def _inverted(eig, a, b):
     return torch.where(eig > 1e-9*eig.max(), 1/(a*eig + b), 0)
 
@@ -44,8 +46,8 @@ def matrix(
     "Any matrix, applied to points."
     A = A.double()
     eig, U = torch.linalg.eigh(A @ A.T)
-    def solve(r, a, b): return r @ (U*_inverted(eig, a, b) @ U.T).to(r)
-    return Linear(lambda x: x @ A.T.to(x), lambda r: r @ A.to(r), solve)
+    def solve(r, a, b): return r @ _like(U*_inverted(eig, a, b) @ U.T, r)
+    return Linear(lambda x: x @ _like(A.T, x), lambda r: r @ _like(A, r), solve)
 
 def mask(
     known: torch.Tensor, # 1 or True where data are seen, of the shape of one datum
@@ -53,8 +55,8 @@ def mask(
     "See some of the numbers. Raises ValueError if none is seen."
     on = known.double()
     if not on.any(): raise ValueError("The mask hides everything; let something be seen.")
-    def solve(r, a, b): return _inverted(on, a, b).to(r)*r
-    return Linear(lambda x: on.to(x)*x, lambda r: on.to(r)*r, solve)
+    def solve(r, a, b): return _like(_inverted(on, a, b), r)*r
+    return Linear(lambda x: _like(on, x)*x, lambda r: _like(on, r)*r, solve)
 
 def downscale(
     k: int,   # pixels of a side that become one
@@ -73,8 +75,8 @@ def blur(
     K = (-(i[:, None] - i)**2/(2*width**2)).softmax(1)
     eig, U = torch.linalg.eigh(K @ K.T)
     both = torch.outer(eig, eig)
-    def across(M, x): return M.to(x) @ x @ M.T.to(x)
-    def solve(r, a, b): return across(U, across(U.T, r)*_inverted(both, a, b).to(r))
+    def across(M, x): return _like(M, x) @ x @ _like(M.T, x)
+    def solve(r, a, b): return across(U, across(U.T, r)*_like(_inverted(both, a, b), r))
     return Linear(lambda x: across(K, x), lambda r: across(K.T, r), solve)
 
 # %% ../nbs/inverse.ipynb #fd5c00ca
@@ -198,7 +200,7 @@ def log_fit(
     y: torch.Tensor,  # what was measured, for one or for each
     sigma_y: float,   # standard deviation of its noise
     r2: float,        # variance of the data around x0, r²; 0: none
-) -> torch.Tensor:    # (B,), without a constant that depends on r² and σ_y alone
+) -> torch.Tensor:    # (B,), without a term that does not depend on x0
     "The log of N(y; A x_0, r² A Aᵀ + σ_y² I)."
     off = y.to(x0) - op.A(x0)
     return -(off*op.solve(off, r2, sigma_y**2)).flatten(1).sum(1)/2
@@ -256,7 +258,7 @@ def dps_update(
     sched: Schedule,
     op: Linear,
     y: torch.Tensor,    # what was measured, for one or for each
-    zeta: float = 1.,   # ζ, length of the step
+    zeta: float = 1.,   # ζ, factor of the gradient
     var: str = "beta_tilde", # or "beta"
 ) -> Callable:          # an update for `walk`
     "DDPM's step and one towards the measurement. Chung et al. 2023, algorithm 1."
