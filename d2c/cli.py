@@ -3,9 +3,10 @@
 # %% auto #0
 __all__ = ['PEOPLE', 'CIFAR10', 'PRESETS', 'OPENAI', 'KINDS', 'COMMANDS', 'SET', 'described', 'dataset', 'network',
            'DiffusersUNet', 'sample_writer', 'keeper', 'losses', 'experiment', 'taken', 'chosen', 'run_training',
-           'write_grid', 'open_weights', 'open_classifier', 'as_asked', 'run_sampling', 'one_picture', 'run_edit',
-           'run_evaluation', 'run_data', 'bits', 'run_exercises', 'run_verify', 'run_export', 'picture_size', 'kind',
-           'parameters', 'flag', 'add_options', 'program', 'fits', 'from_yaml', 'run_command', 'main']
+           'write_grid', 'open_weights', 'open_classifier', 'as_asked', 'run_sampling', 'picture_shape', 'one_picture',
+           'run_edit', 'known_pixels', 'show_answers', 'run_fill', 'run_restore', 'run_evaluation', 'run_data', 'bits',
+           'run_exercises', 'run_verify', 'run_export', 'picture_size', 'kind', 'parameters', 'flag', 'add_options',
+           'program', 'fits', 'from_yaml', 'run_command', 'main']
 
 # %% ../nbs/cli.ipynb #85c9977a
 import argparse, csv, functools, inspect, io, operator, sys, types, warnings
@@ -13,15 +14,18 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Literal, Union, get_args, get_origin
+import numpy as np
 import torch
 import torch.nn as nn
 import torchvision
 import yaml
 from fastcore.docments import docments
+from PIL import Image, ImageOps
+from . import inverse
 from .classifier import Classifier
-from .data import (Images, mnist, normalise, pictures, seeded, split_folder,
-                      to_bytes, write_whole)
-from .ddpm import ddpm_steps, sample
+from .data import (Images, centre_crop, mnist, normalise, pictures, seeded,
+                      split_folder, to_bytes, write_whole)
+from .ddpm import ddpm_steps, normal, sample
 from .editing import sdedit_steps, translate_steps
 from .exchange import read_diffusers, read_sampling, to_onnx, write_diffusers
 from .exercises import progress as exercises_solved, write_notebook
@@ -447,17 +451,31 @@ def run_sampling(
     print(f"{n} samples are in {each or out}.")
 
 # %% ../nbs/cli.ipynb #6cca1d78
+def picture_shape(
+    path: str,           # a picture file
+) -> tuple[int, int]:    # height and width of the picture upright
+    "Raises ValueError or FileNotFoundError for a file that cannot be read."
+    if not Path(path).is_file(): raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        with Image.open(path) as image: return ImageOps.exif_transpose(image).size[::-1]
+    except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError):
+        raise ValueError(f"{path} cannot be read as a picture; give another.") from None
+
 def one_picture(
     path: str,      # a picture file
     loaded: Loaded, # the network that is to work on it
+    size: tuple[int, int] | None = None, # height and width; None: the network's
 ) -> torch.Tensor:  # float, (1, C, H, W)
     """A picture as a network takes it: cropped and shrunk to its size.
 
     Raises ValueError or FileNotFoundError for a file that cannot be read or is too small.
     """
-    if not Path(path).is_file(): raise FileNotFoundError(f"There is no file {path}.")
-    model = loaded.model
-    x, _ = pictures([Path(path)], model.size, model.channels, progress=False)
+    model, shape = loaded.model, picture_shape(path)
+    size = size or model.size
+    if any(m < n for m, n in zip(shape, size)):
+        raise ValueError(f"{path} is {_by(shape)} pixels (height × width), smaller than "
+                         f"the {_by(size)} that are needed; give a larger one.")
+    x, _ = pictures([Path(path)], size, model.channels, progress=False)
     return normalise(x).to(loaded.device)
 
 def run_edit(
@@ -495,6 +513,122 @@ def run_edit(
     for i, far in enumerate((x - x0).square().flatten(1).mean(1).sqrt()):
         print(f"result {i + 1}: changed by {far:.3f} on average over its pixels, of 2")
     print(f"The picture and what became of it are in {out}.")
+
+# %% ../nbs/cli.ipynb #0620453f
+def known_pixels(
+    mask: str,    # a picture file, white where something is hidden
+    image: str,   # the picture file that it belongs to
+    size: tuple[int, int], # height and width that both are cropped and shrunk to
+) -> torch.Tensor: # bool, (H, W)
+    """Which pixels of a shrunk picture owe nothing to its hidden part.
+
+    Raises ValueError for a mask of another size, and for one that hides nothing.
+    """
+    (H, W), whole, (h, w) = picture_shape(mask), picture_shape(image), size
+    if (H, W) != whole:
+        raise ValueError(f"{mask} is {H} × {W} pixels (height × width) and {image} is "
+                         f"{_by(whole)}; a mask has the size of its picture.")
+    white = pictures([Path(mask)], whole, 1, progress=False)[0][0, 0] >= 128
+    left, upper, right, lower = centre_crop(W, H, size)
+    def shares(m, low, high, n): # of m pixels in n, which `to_size` makes of them
+        each = Image.fromarray(np.eye(m, dtype=np.float32))
+        mixed = each.resize((m, n), Image.Resampling.BICUBIC, box=(0, low, m, high))
+        return torch.from_numpy(np.abs(np.array(mixed)))
+    hidden = shares(H, upper, lower, h) @ white.float() @ shares(W, left, right, w).T
+    known = hidden < .5/255
+    if known.all():
+        raise ValueError(f"{mask} hides nothing of the part that is used, the middle; "
+                         "make white what is to be filled in.")
+    return known
+
+def show_answers(
+    loaded: Loaded,
+    op: inverse.Linear, # what was done to the picture, but for the noise
+    y: torch.Tensor,    # what is known of it, (1, …)
+    noise: float,       # standard deviation of the noise of y, grey levels of 255
+    out: str,           # the picture of y, and then of all answers
+    n: int = 9,         # how many answers
+    of: int | None = None, # the number of the class that they are of; without it, of any
+    steps: int = 30,    # of the sampler
+    seed: int = 0,      # of the noise of the sampler
+) -> None:
+    "Draw pictures of which y may be known; write them, and say how far from y they are."
+    model, K = loaded.model.requires_grad_(False), loaded.model.num_classes
+    if of is not None and not 0 <= of < (K or 0):
+        raise ValueError(f"The network knows the classes 0 … {K - 1}; choose --of."
+                         if K else "The network knows no classes; leave --of out.")
+    if of is None and K and not model.null:
+        raise ValueError("The network must be told a class; choose --of from 0 … "
+                         f"{K - 1}.")
+    if not 0 < noise <= 255:
+        raise ValueError("--noise lies above 0 and is at most 255 grey levels, not "
+                         f"{noise:g}; to round a picture to bytes alone makes 0.3.")
+    if n < 1: raise ValueError(f"--n is how many answers to draw, 1 or more, not {n}.")
+    each = [seeded(seed, i) for i in range(n)]
+    xT = normal(torch.empty(n, model.channels, *model.size), each).to(y.device)
+    denoise = inverse.restored(loaded.denoiser(of), loaded.sched, op, y, noise/127.5)
+    times = spaced(loaded.sched.T, steps, "quadratic")
+    x = sample(ddpm_steps(denoise, loaded.sched, xT, times, generator=each))
+    k = model.size[0]//y.shape[-2]
+    enlarged = y.repeat_interleave(k, -1).repeat_interleave(k, -2)
+    write_grid(out, to_bytes(torch.cat([enlarged, x]).cpu()))
+    seen = op.A(torch.ones_like(x[:1])).count_nonzero()
+    for i, off in enumerate((y - op.A(x)).square().flatten(1).sum(1).div(seen).sqrt()):
+        print(f"answer {i + 1}: {127.5*off:.1f} grey levels from what is known, whose "
+              f"noise is {noise:g}")
+    print(f"What is known and the answers are in {out}.")
+
+def run_fill(
+    image: str,              # a picture file
+    mask: str | None = None, # one of the same size, white where it is to be filled in
+    weights: str = "mnist-uncond", # as for `d2c sample`
+    noise: float = 1.,       # standard deviation of the noise outside, grey levels of 255
+    out: str = "filled.png", # the picture of what is known, and then of all answers
+    **options,               # of `show_answers`
+) -> None:
+    "Fill in a part of a picture."
+    if mask is None:
+        raise ValueError(f"Say with --mask which file is white where {image} is to be "
+                         "filled in.")
+    loaded = open_weights(weights)
+    x = one_picture(image, loaded)
+    known = known_pixels(mask, image, loaded.model.size)
+    op = inverse.mask(known.expand(x.shape[1:]))
+    show_answers(loaded, op, op.A(x), noise, out, **options)
+
+def run_restore(
+    image: str,                   # a picture file, of what is left of the picture
+    blur: float | None = None,    # standard deviation of the Gaussian of a blur, pixels
+    downscale: int | None = None, # so many pixels of a side became one
+    noise: float | None = None,   # standard deviation, grey levels of 255; without it, 5
+    weights: str = "mnist-uncond", # as for `d2c sample`
+    out: str = "restored.png",    # the picture of what is known, and then of all answers
+    **options,                    # of `show_answers`
+) -> None:
+    "Undo noise of a picture, and a blur or a reduction of its size."
+    if blur is downscale is noise is None:
+        raise ValueError("Say what was done to it: --noise, --blur or --downscale.")
+    if blur is not None and downscale is not None:
+        raise ValueError("Choose one of --blur and --downscale; both at once are not "
+                         "foreseen.")
+    loaded = open_weights(weights)
+    size = h, w = loaded.model.size
+    if blur is not None:
+        if h != w:
+            raise ValueError("--blur is for square pictures, and the network draws "
+                             f"{_by(size)}.")
+        if not 0 < blur < h:
+            raise ValueError(f"--blur lies above 0 and below the {h} pixels of a side, "
+                             f"and is {blur:g}.")
+        op = inverse.blur(h, blur)
+    elif downscale is not None:
+        if downscale < 2 or h%downscale or w%downscale:
+            raise ValueError("--downscale is 2 or more and divides the sides of the "
+                             f"network's pictures, {_by(size)}, unlike {downscale}.")
+        op, size = inverse.downscale(downscale), (h//downscale, w//downscale)
+    else: op = inverse.mask(torch.ones(loaded.model.channels, h, w))
+    y = one_picture(image, loaded, size)
+    show_answers(loaded, op, y, 5. if noise is None else noise, out, **options)
 
 # %% ../nbs/cli.ipynb #3afcd5de
 def run_evaluation(
@@ -681,8 +815,11 @@ def add_options(
 
 COMMANDS = {"train": (run_training, dataset, network, train, fit),
             "sample": (run_sampling, draw), "evaluate": (run_evaluation, dataset, draw),
-            "edit": (run_edit,), "data": (run_data, dataset), "weights": (make,), "measure": (measure,),
-            "bits": (bits,), "exercises": (run_exercises,), "verify": (run_verify, verify_code, dataset), "export": (run_export,)}
+            "edit": (run_edit,), "fill": (run_fill, show_answers),
+            "restore": (run_restore, show_answers),
+            "data": (run_data, dataset), "weights": (make,), "measure": (measure,),
+            "bits": (bits,), "exercises": (run_exercises,),
+            "verify": (run_verify, verify_code, dataset), "export": (run_export,)}
 SET = {"train": ("num_classes",), "evaluate": ("size", "channels"),
        "verify": ("size", "channels")} # by the command itself
 

@@ -238,11 +238,14 @@ def test_command_line(tmp_path, monkeypatch, capsys):
         cli.write_grid(tmp_path/"some"/str(i%2)/f"{i}.png", x[None])
     def d2c(*words):
         assert cli.main([*map(str, words)]) == 0, capsys.readouterr().err
+    cli.write_grid(tmp_path/"mask.png", 255*(images.x[:1] > 127).to(torch.uint8))
     best = "experiments/run/best.safetensors"
     d2c("train", "some", "--size", 8, "--channels", 1, "--width", 8, "--steps", 2, "--batch-size", 4, "--T", 10)
     d2c("sample", best, "--n", 4, "--steps", 2, "--scale", 2)
     d2c("sample", best, "--n", 3, "--steps", 2, "--eta", 0)
     d2c("evaluate", best, "some", "--n", 6, "--steps", 2)
+    d2c("fill", "some/0/0.png", "--mask", "mask.png", "--weights", best, "--n", 2, "--steps", 2)
+    d2c("restore", "some/0/0.png", "--blur", 1, "--weights", best, "--of", 1, "--n", 2, "--steps", 2)
     assert where == {DEVICE} and (tmp_path/"samples.png").exists() and "copies" in capsys.readouterr().out
 
 
