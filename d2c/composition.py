@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['combined', 'product_law', 'gaussian', 'sliced', 'mixed', 'mixture_law', 'autoguidance', 'cancelling_scale',
-           'corrector_scale', 'split_update', 'guided_variance', 'powered_variance', 'inner', 'rescaled_guidance',
-           'projected_guidance']
+           'best_scale', 'corrector_scale', 'split_update', 'guided_variance', 'powered_variance', 'linear_ramp',
+           'cosine_ramp', 'with_mean', 'effective_scale', 'inner', 'rescaled_guidance', 'projected_guidance']
 
 # %% ../nbs/composition.ipynb #8625715c
 import itertools, math
@@ -46,13 +46,13 @@ def product_law(
 ) -> GaussianMixture:                  # ∏ p_i^w_i, normalised
     """The exact product of mixtures, and of powers of single Gaussians.
 
-    Raises ValueError for a power of a mixture other than 1, which is no mixture, and for
-    a product that cannot be normalised.
+    Raises ValueError for a power of a mixture other than 1 (for its square name it
+    twice), and for a product that cannot be normalised.
     """
     powers = powers or [1.]*len(laws)
     if any(w != 1 and len(p.w) > 1 for p, w in zip(laws, powers, strict=True)):
-        raise ValueError("A power of a mixture is not a mixture; name it several times, "
-                         "or take a single Gaussian.")
+        raise ValueError("A power of a mixture need not be a mixture; for a whole power "
+                         "name it several times, or take a single Gaussian.")
     found = []
     for ks in itertools.product(*(range(len(p.w)) for p in laws)):
         parts = [(w, p.w[k], p.m[k], p.S[k]) for p, w, k in zip(laws, powers, ks)]
@@ -129,7 +129,8 @@ def mixture_law(
 ) -> GaussianMixture:
     "The exact mixture of mixtures."
     w = torch.as_tensor(weights, dtype=torch.float64)
-    return GaussianMixture(torch.cat([v*p.w for v, p in zip(w/w.sum(), laws, strict=True)]),
+    shares = zip(w/w.sum(), laws, strict=True)
+    return GaussianMixture(torch.cat([v*p.w for v, p in shares]),
                            torch.cat([p.m for p in laws]), torch.cat([p.S for p in laws]))
 
 # %% ../nbs/composition.ipynb #28f17de6
@@ -160,11 +161,25 @@ def cancelling_scale(
     good: float, # size of the good model's error, 0 or more
     bad: float,  # and of the bad one's, of the same kind and larger
 ) -> float:      # γ
-    "The scale at which two errors of one kind cancel. Raises ValueError unless bad > good."
+    """The scale at which two errors of one kind cancel.
+
+    Raises ValueError unless bad > good.
+    """
     if not 0 <= good < bad < math.inf:
         raise ValueError("The bad model must have the larger error, and the two are "
                          f"{good} and {bad}.")
     return bad/(bad - good)
+
+# %% ../nbs/composition.ipynb #91fe76b4
+#| eq: eq-composition-best
+def best_scale(
+    eps: torch.Tensor,  # the true noise, (B, …)
+    good: torch.Tensor, # what the good model predicts
+    bad: torch.Tensor,  # and the bad one
+) -> float:             # γ*
+    "The scale with the least mean square error of the guided prediction."
+    step = good - bad
+    return (((eps - bad)*step).sum()/step.square().sum()).item()
 
 # %% ../nbs/composition.ipynb #de8cc82b
 #| eq: eq-composition-split
@@ -205,7 +220,7 @@ def split_update(
 def guided_variance(
     v: float,       # variance of p(x | y)
     V: float,       # of p(x), larger
-    scale: float,   # γ, above ½ with noise
+    scale: float,   # γ; not ½ with noise
     noise: bool,    # DDPM's, or none
 ) -> float:
     """Variance of what guidance draws from Gaussians about 0, in infinitely many steps.
@@ -224,7 +239,48 @@ def powered_variance(
     "Variance of p(x)^(1−γ) p(x | y)^γ, for Gaussians about 0."
     return 1/(scale/v + (1 - scale)/V)
 
-# %% ../nbs/composition.ipynb #15f30a46
+# %% ../nbs/composition.ipynb #b71d9383
+#| eq: eq-composition-ramp
+def linear_ramp(T: int) -> Callable: # h(t)
+    "From 0 at T straight up to 1 at 0. Wang et al. 2024."
+    return lambda t: 1 - t/T
+
+def cosine_ramp(T: int) -> Callable: # h(t)
+    "From 0 at T to 1 at 0, flat at both ends. Wang et al. 2024."
+    return lambda t: (1 + math.cos(math.pi*t/T))/2
+
+def with_mean(
+    shape: Callable, # h(t), 0 or more
+    mean: float,     # γ̄, over the times
+    times: list,     # of the sampler
+) -> Callable:       # γ(t), for a model guided without a classifier
+    """A scale of this shape, with a given mean. Wang et al. 2024.
+
+    Raises ValueError for a shape that is 0 at all of the times.
+    """
+    average = sum(shape(t) for t in times)/len(times)
+    if not average > 0:
+        raise ValueError("A shape must be above 0 somewhere; this one guides at none of "
+                         "the times.")
+    return lambda t: 1 + (mean - 1)*shape(t)/average
+
+# %% ../nbs/composition.ipynb #e722d155
+#| eq: eq-composition-effective
+def effective_scale(
+    v: float,        # variance of p(x | y)
+    V: float,        # of p(x), larger
+    scale,           # γ: a number, or a function of t
+    sched: Schedule,
+) -> float:          # γ_κ
+    "The constant scale that does what a schedule does to Gaussians about 0, by DDIM."
+    abar = sched.abar[1:]
+    u = (1 - abar)/abar
+    K = 1 + torch.log1p((v - V)/(V + u))/math.log(V/v)
+    share = K.diff(prepend=torch.zeros_like(K[:1]))
+    gamma = torch.tensor([float(scale_at(scale, t)) for t in range(1, sched.T + 1)])
+    return ((share*gamma).sum() + (1 - K[-1])*gamma[-1]).item()
+
+# %% ../nbs/composition.ipynb #a5f4ec39
 #| eq: eq-composition-rescale
 def inner(
     a: torch.Tensor, # (B, …)
@@ -240,14 +296,16 @@ def rescaled_guidance(
     scale=1.,          # γ: a number, (B,), or a function of t
     phi: float = .7,   # share of the rescaled answer, 0 … 1
 ) -> Callable:         # denoise(xt, t) → Guess
-    """Guidance without a classifier that keeps each image's contrast. Lin et al. 2024, section 3.4.
+    """Guidance without a classifier that keeps each image's contrast.
 
+    Lin et al. 2024, section 3.4.
     Raises ValueError for a share outside 0 … 1.
     """
     if not 0 <= phi <= 1:
         raise ValueError(f"The share φ must lie in 0 … 1, and it is {phi}.")
     def guided(xt, t):
-        v, none = (v_from_eps(sched, g.x0, t, g.eps) for g in (given(xt, t), nothing(xt, t)))
+        v, none = (v_from_eps(sched, guess.x0, t, guess.eps)
+                   for guess in (given(xt, t), nothing(xt, t)))
         raised = none + like(scale_at(scale, t, len(xt)), xt)*(v - none)
         ratio = v.flatten(1).std(1)/raised.flatten(1).std(1)
         raised = raised*like(phi*ratio + 1 - phi, xt)

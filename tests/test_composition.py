@@ -1,6 +1,7 @@
 """Every combined and guided model with every sampler, in both precisions, on a table and in continuous time."""
 import pytest, torch
-from d2c.composition import (autoguidance, combined, gaussian, mixed, projected_guidance, rescaled_guidance, split_update)
+from d2c.composition import (autoguidance, combined, cosine_ramp, gaussian, linear_ramp, mixed, projected_guidance, rescaled_guidance, split_update,
+                             with_mean)
 from d2c.ddim import ddim_update
 from d2c.ddpm import ddpm_update, sample, strides, walk
 from d2c.forward import clipped, denoiser
@@ -22,7 +23,9 @@ def models(sched):
     log_probs = [lambda xt, t, p=p: p.log_prob(xt, sched.at(t)) for p in (arm, gm)]
     return {"product": combined([a, b, gaussian(sched, 100.)], [1., 1., -1.], sched), "weights": combined([a, b], [each, lambda t: 1 - t/2000], sched),
             "mixture": mixed([a, b], log_probs, [.3, .7]), "flat": gaussian(sched, 2.), "autoguidance": autoguidance(a, b, each),
-            "rising": autoguidance(a, b, lambda t: 1 + t/1000), "rescaled": rescaled_guidance(a, b, sched, each), "projected": projected_guidance(a, b, sched, each),
+            "falling": autoguidance(a, b, lambda t: 1 + t/1000), "ramp": autoguidance(a, b, with_mean(linear_ramp(1000), 2., spaced(1000, 12))),
+            "rescaled ramp": rescaled_guidance(a, b, sched, with_mean(cosine_ramp(1000), 2., spaced(1000, 12))),
+            "rescaled": rescaled_guidance(a, b, sched, each), "projected": projected_guidance(a, b, sched, each),
             "nested": autoguidance(clipped(combined([a, b], [.5, .5], sched), sched, -3., 3.), mixed([a, b], log_probs, [1., 1.]), 1.5)}
 
 
