@@ -29,7 +29,8 @@ def process_table(
 ) -> Schedule:     # ᾱ_T is above 0
     "Noise levels of a process, counted from 1 to T."
     if process == "edm":
-        abar = level(torch.tensor(levels(T, .002, 80., math.inf)[::-1]), "varsigma", "abar")
+        sigma = torch.tensor(levels(T, .002, 80., math.inf)[::-1])
+        abar = level(sigma, "varsigma", "abar")
     else:
         k = torch.arange(1, T + 1, dtype=torch.float64)
         abar = {"vp": vp, "flow": straight}[process]().at((k - .5)/T)
@@ -93,9 +94,10 @@ def in_steps(
 class Kind(NamedTuple):
     "How networks of a process are trained; the first of several ways is the default."
     predicts: tuple # what they may predict
-    times: tuple    # laws of their times, keys of `LAWS`; none: the whole times of a table
+    times: tuple    # laws of their times, keys of `LAWS`; none: whole times of a table
 
-KINDS = {"ddpm": Kind(("v", "eps", "x0"), ()), "vp": Kind(("v", "eps", "x0"), ("uniform",)),
+KINDS = {"ddpm": Kind(("v", "eps", "x0"), ()),
+         "vp": Kind(("v", "eps", "x0"), ("uniform",)),
          "flow": Kind(("velocity",), ("uniform", "logit-normal")),
          "edm": Kind(("F",), ("log-normal",))}
 LAWS = {"uniform": uniform_law, "logit-normal": partial(normal_law, m=0., s=1.),
@@ -125,7 +127,8 @@ def train_network(
 ) -> TrainResult:
     """Train a network for the process it belongs to.
 
-    Raises what `train` raises, and ValueError for a prediction or a law of another process.
+    Raises what `train` raises, and ValueError for a prediction or a law of another
+    process.
     """
     kind = KINDS[net.process]
     if net.predicts not in kind.predicts or times not in (None, *kind.times):
@@ -137,4 +140,5 @@ def train_network(
     times = times or kind.times[0]
     about = dict(process=net.process, sigma_data=net.sigma_data, times=times)
     return train(net.model, between(net.sched), images, steps, net.predicts,
-                 loss=loss_of(net), times=LAWS[times](net.sched), settings=about, **options)
+                 loss=loss_of(net), times=LAWS[times](net.sched), settings=about,
+                 **options)
