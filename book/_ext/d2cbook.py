@@ -28,7 +28,7 @@ from sphinx.util.docutils import SphinxDirective
 from chapters import Chapter, run_ahead
 
 PACKAGE = "d2c"
-DATA = {"d2c.data": "d2c/datasets", "d2c.pretrained": "d2c/weights", "d2c.measurements": "book/measured", "d2c.exercises": "d2c/workbooks", "d2c.openai": "tests/reference", "d2c.variance": "book/measured", "d2c.density": "book/measured", "d2c.edm": "book/measured", "d2c.flow": "book/measured", "d2c.composition": "book/measured", "d2c.inverse": "book/measured"}  # module -> folder that it reads
+DATA = {"d2c.data": "d2c/datasets", "d2c.pretrained": "d2c/weights", "d2c.measurements": "book/measured", "d2c.exercises": "d2c/workbooks", "d2c.openai": "tests/reference", "d2c.variance": "book/measured", "d2c.density": "book/measured", "d2c.edm": "book/measured", "d2c.flow": "book/measured", "d2c.composition": "book/measured", "d2c.inverse": "book/measured", "d2c.restoring": "book/measured"}  # module -> folder that it reads
 
 SWITCH, TEXT, LABELS = r"(true|false)", r".+", r"[\w:-]+( +[\w:-]+)*"
 KNOWN = {
