@@ -151,16 +151,20 @@ def digits(n=200, each=5, steps=20, sigma_y=.05, batch=250):
     return out
 
 
-def keep(part, got):
-    "Put a part into the file."
-    result = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
+def keep(part, got, path=RESULT):
+    "Put a part into a file of results."
+    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     result[part] = got | {"hardware": machine()}
-    write_whole(RESULT, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
+    write_whole(path, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-if __name__ == "__main__":
+def measure(path, **parts):
+    "Run the parts that the command line names, all unless it names some, and keep each."
     torch.set_num_threads(1)
-    for part in sys.argv[1:] or ["laws", "particles", "digits"]:
+    for part in sys.argv[1:] or parts:
         start = time.process_time()
-        got = {"laws": laws, "particles": particles, "digits": digits}[part]()
-        keep(part, got | {"cpu seconds": round(time.process_time() - start)})
+        got = parts[part]()
+        keep(part, got | {"cpu seconds": round(time.process_time() - start)}, path)
+
+
+if __name__ == "__main__": measure(RESULT, laws=laws, particles=particles, digits=digits)

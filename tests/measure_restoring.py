@@ -4,16 +4,15 @@ python tests/measure_restoring.py [laws|faces|digits …]   (all three unless to
 
 The results go to book/measured/restoring.json, part by part.
 """
-import json, sys, time
+import time
 from pathlib import Path
 import torch
-from measure_inverse import D, PROBLEMS, gm, interval, sched
-from d2c.data import mnist, normalise, seeded, write_whole
+from measure_inverse import D, PROBLEMS, gm, interval, keep, measure, sched
+from d2c.data import mnist, normalise, seeded
 from d2c.ddpm import ddpm_steps, ddpm_update, normal, sample, strides, walk
 from d2c.faces import orl
 from d2c.forward import clipped
 from d2c.inverse import blur, downscale, mask, matrix, measured, posterior_errors, posterior_given, ranks, restored
-from d2c.measurements import machine
 from d2c.pretrained import load
 from d2c.restoring import gibbs_update, medoid, trust
 from d2c.schedule import spaced
@@ -116,7 +115,7 @@ def faces(each=5, steps=30, levels=20, n=5, sigma_y=.05, batch=20):
                              "misfit": sum(map(misfit, x))/each, "seconds": round((time.process_time() - start)/len(yy), 2)}
             print(problem, method, found[method], flush=True)
         out["problems"][problem] = found
-        keep("faces", out)
+        keep("faces", out, RESULT)
     return out
 
 
@@ -156,20 +155,8 @@ def digits(n=200, each=5, steps=30, levels=20, inner=5, sigma_y=.05, batch=300):
             "recognised": interval(one), "medoid": interval(central), "medoid less nearest": interval(central - rival),
             "trust": again(lambda i: trust(x[:, i, :, :, 14:].clamp(-1, 1), x0[i, :, :, 14:]), n, seeded(34), 1), "seconds": round(seconds)}
         print(method, out["methods"][method], flush=True)
-        keep("digits", out)
+        keep("digits", out, RESULT)
     return out
 
 
-def keep(part, got):
-    "Put a part into the file."
-    result = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
-    result[part] = got | {"hardware": machine()}
-    write_whole(RESULT, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    for part in sys.argv[1:] or ["laws", "faces", "digits"]:
-        start = time.process_time()
-        got = {"laws": laws, "faces": faces, "digits": digits}[part]()
-        keep(part, got | {"cpu seconds": round(time.process_time() - start)})
+if __name__ == "__main__": measure(RESULT, laws=laws, faces=faces, digits=digits)
