@@ -10,6 +10,8 @@ SITE := _build/html
 export PYTHONPATH := $(CURDIR)
 export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where nothing compiled is kept, each of some hundred processes compiles all of PyTorch's sources again, for 2 s or more.
+unexport PYTHONDONTWRITEBYTECODE
 # A thread that waits for the others spins for a moment only: beside another program training then halves its speed, where it would lose five sixths.
 export GOMP_SPINCOUNT := 20000
 # Keep freed memory: otherwise glibc hands the blocks of large batches back after each use, and gets them again.
