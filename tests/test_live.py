@@ -385,25 +385,18 @@ def test_ready_in_five_seconds(tab, address):
 
 
 def test_page_stays_responsive(tab, address):
-    "The longest gap between two frames, from the press of the button until the last picture has come and the film goes on."
+    "No task of a page's own thread needs 50 ms of the processor, from the press of the button until the film goes on."
     live = click(tab, address, "nbs/guidance_digits.html", steps=8)
     tab.emulate_media(reduced_motion="no-preference")
-
-    def measure():
-        gap = live.evaluate("""figure => new Promise(resolve => {
-          let last = performance.now(), longest = 0;
-          const watch = () => {
-            const now = performance.now();
-            longest = Math.max(longest, now - last);
-            last = now;
-            +figure.querySelector('.live-time input').max < 8 ? requestAnimationFrame(watch) : resolve(longest);
-          };
-          figure.querySelector('.live-buttons button').click();
-          watch();
-        })""")
-        finished(tab, live)
-        return gap
-    assert best_of(8, 50, measure) < 50
+    browser = tab.context.browser
+    browser.start_tracing(page=tab, categories=["toplevel"])
+    live.locator(".live-buttons button").first.click()
+    tab.wait_for_function("figure => +figure.querySelector('.live-time input').max === 8", arg=live.element_handle())
+    finished(tab, live)
+    events = json.loads(browser.stop_tracing())["traceEvents"]
+    threads = {(e["pid"], e["tid"]) for e in events if e["name"] == "thread_name" and e["args"]["name"] == "CrRendererMain"}
+    tasks = [e["tdur"]/1000 for e in events if (e["pid"], e["tid"]) in threads and "tdur" in e]
+    assert len(tasks) > 50 and max(tasks) < 50
     assert not tab.errors and not tab.foreign
 
 
