@@ -3,6 +3,7 @@
 With `pytest -n 2` the tests of a file stay together, of the planted bugs those of a chapter; those that verify need no such company.
 """
 import functools
+import hashlib
 import http.server
 import shutil
 import threading
@@ -12,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
+# A number that changes with the library: what takes some of many takes others by it.
+TURN = int(hashlib.sha256(b"".join(path.read_bytes() for path in sorted((ROOT / "d2c").glob("*.py")))).hexdigest(), 16)
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
