@@ -16,12 +16,9 @@ from fontTools import subset
 from fontTools.ttLib import TTFont
 from PIL import Image
 
-from d2c.figures import GREY
 
 FONTS = "_static/vendor/fontawesome/webfonts"
 UNUSED = "bootstrap.js", "bootstrap.js.LICENSE.txt", "fontawesome.js", "fontawesome.js.LICENSE.txt"    # see _templates/static/webpack-macros.html
-
-
 NAMED = re.compile(r"""[\s"'](?:class|id)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+))""", re.I)
 
 
@@ -152,6 +149,7 @@ def flat(element):
 
 def share_styles(root):
     "Give elements of the same style and clip the same class; the rules of these classes."
+    from d2c.figures import GREY    # not above: it loads PyTorch, and a book may have no figures
     styles = defaultdict(list)
     for element in root.iter():
         parts = [part.strip() for part in element.attrib.pop("style", "").replace(GREY, "var(--ink)").split(";")]
