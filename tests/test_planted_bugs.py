@@ -74,11 +74,16 @@ def functions(code):
     return [f for const in code.co_consts if inspect.iscode(const) for f in (const, *functions(const))]
 
 
+def bare(code):
+    "Without the places in the source, which shift with the length of what stands before."
+    return code.replace(co_firstlineno=1, co_linetable=b"", co_consts=tuple(bare(c) if inspect.iscode(c) else c for c in code.co_consts))
+
+
 def altered(code, other):
     "Pairs of function codes that differ between two versions of a cell."
     pair = functions(code), functions(other)
     if len(pair[0]) != len(pair[1]) or any(a.co_freevars != b.co_freevars for a, b in zip(*pair)): return []
-    return [(a, b) for a, b in zip(*pair) if a != b]
+    return [(a, b) for a, b in zip(*pair) if bare(a) != bare(b)]
 
 
 def exchange(pairs, namespace):
