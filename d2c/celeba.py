@@ -59,7 +59,7 @@ def train_celeba(
     experiment_name: str = "celeba_ddpm", # of the run, and of its folder
     data_root: str = "data",         # the folder that holds `celeba`
     output_dir: str = "experiments", # where the run's folder is made
-    model_dir: str | None = None,    # where best and last network go; else the run's folder
+    model_dir: str | None = None,    # for best and last network; else the run's folder
     download_data: bool = False,     # fetch CelebA where it is missing
     resume: bool = False,            # go on with the run of this name
     seed: int = 0,                   # of everything random
@@ -72,8 +72,9 @@ def train_celeba(
     epochs: int = 100,               # how often each picture is seen
     batch_size: int = 64,            # pictures in a batch of one process
     lr: float = 2e-4,                # Adam's learning rate at its highest
-    num_workers: int | None = None,  # threads that read pictures; else one for each core
-    mixed_precision: Literal["auto", "no", "fp16", "bf16"] = "auto", # of the network's arithmetic; auto: what is fast here
+    num_workers: int | None = None,  # threads that read pictures; else one per core
+    # of the network's arithmetic; auto: what is fast here
+    mixed_precision: Literal["auto", "no", "fp16", "bf16"] = "auto",
     train_subset_size: int | None = None, # train on only this many pictures, the first
     val_subset_size: int = 500,      # validate on this many pictures, the first
     eval_every_n_epochs: int = 1,    # validate, draw and save after this many epochs
@@ -85,8 +86,8 @@ def train_celeba(
     "Train a diffusion model on CelebA."
     told = {k: v for k, v in locals().items() if k != "resume"}
     for name in ("epochs", "batch_size", "eval_every_n_epochs", "val_subset_size",
-                 "width", "num_val_samples_to_generate", "val_sample_grid_size", "num_workers",
-                 "train_subset_size", "log_interval"):
+                 "width", "num_val_samples_to_generate", "val_sample_grid_size",
+                 "num_workers", "train_subset_size", "log_interval"):
         if told[name] is not None and told[name] < 1:
             raise ValueError(f"--{name} must be at least 1, not {told[name]}.")
     folder = Path(output_dir)/experiment_name

@@ -25,7 +25,8 @@ def same(
         if a is None or b is None: return a is b
         if a.shape != b.shape: return False
         a, b = a.double(), b.double()
-        return not b.numel() or bool(((a - b).abs() <= tol*max(1., b.abs().max().item())).all())
+        return (not b.numel()
+                or bool(((a - b).abs() <= tol*max(1., b.abs().max().item())).all()))
     a, b = tensors(a), tensors(b)
     return len(a) == len(b) and all(map(close, a, b))
 
@@ -63,7 +64,8 @@ def exercise(
     def check(answer: Callable) -> None:
         "Print “Right.”, or raise NotYet with a hint."
         try: got = run(answer)
-        except NotImplementedError: raise NotYet("nothing has been written yet") from None
+        except NotImplementedError:
+            raise NotYet("nothing has been written yet") from None
         if any(v is None for v in got):
             raise NotYet("the function returns None; nothing has been written yet, "
                          "or a `return` is missing")
@@ -73,8 +75,8 @@ def exercise(
             raise NotYet("the function returns something else than numbers "
                          f"({kinds})") from None
         if any(t is not None and t.is_complex() for part in parts for t in part):
-            raise NotYet("the result is complex; somewhere the root of a negative number "
-                         "is taken")
+            raise NotYet("the result is complex; somewhere the root of a negative "
+                         "number is taken")
         for hint, values in known.items():
             if same(got, values):
                 if hint: raise NotYet(hint)
@@ -89,8 +91,8 @@ def exercise(
         pairs = [(g.double(), w.double()) for part, want in zip(parts, wanted)
                  for g, w in zip(part, want) if g is not None]
         if any(g.isnan().any() for g, _ in pairs):
-            raise NotYet("the result is not a number (nan) in places; is 0 divided by 0, "
-                         "or the root of a negative number taken?")
+            raise NotYet("the result is not a number (nan) in places; is 0 divided by "
+                         "0, or the root of a negative number taken?")
         g, w = next((g, w) for g, w in pairs if not same(g, w))
         k = (g - w).abs().argmax()
         raise NotYet("this is none of the usual mistakes; for example, the result has "

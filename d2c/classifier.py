@@ -92,9 +92,9 @@ class Classifier(nn.Module):
         "What the last layer sees."
         if xt.ndim != 4 or xt.shape[1] != self.channels or any(
                 n%self.multiple for n in xt.shape[2:]):
-            raise ValueError(f"Pictures of shape (B, {self.channels}, H, W) are needed, "
-                             f"with H and W multiples of {self.multiple}, and the shape "
-                             f"is {(*xt.shape,)}.")
+            raise ValueError(f"Pictures of shape (B, {self.channels}, H, W) are "
+                             f"needed, with H and W multiples of {self.multiple}, "
+                             f"and the shape is {(*xt.shape,)}.")
         t = torch.as_tensor(t, device=xt.device).expand(len(xt))
         e = self.embed_time(time_embedding(t, self.width))
         h = self.enter(to_depth(xt, self.stem))
@@ -119,7 +119,8 @@ def warp(
 ) -> torch.Tensor:       # (B, C, H, W)
     "Turn, scale, shear and shift each picture."
     cos, sin = angle.cos()/size, angle.sin()/size
-    A = torch.stack([torch.stack([cos, sin + shear], 1), torch.stack([-sin, cos], 1)], 1)
+    A = torch.stack([torch.stack([cos, sin + shear], 1),
+                     torch.stack([-sin, cos], 1)], 1)
     grid = F.affine_grid(torch.cat([A, shift[:, :, None]], 2), x.shape,
                          align_corners=False)
     return F.grid_sample(x + 1, grid, align_corners=False) - 1

@@ -61,7 +61,8 @@ def described(
     c, *size = learnt.x.shape[1:]
     return (f"{len(learnt.x):,} picture{'s'*(len(learnt.x) > 1)} to train on and "
             f"{len(valid.x):,} to validate on, {_by(size)} (height × width), "
-            f"{'grey' if c == 1 else 'colour'}; {learnt.x.numel()/1e6:,.0f} MB as bytes.")
+            f"{'grey' if c == 1 else 'colour'}; "
+            f"{learnt.x.numel()/1e6:,.0f} MB as bytes.")
 
 PEOPLE = range(1, 35), range(35, 37)    # of orl: to train on, to validate on
 
@@ -227,7 +228,8 @@ def keeper(
                        process=net.process, sigma_data=net.sigma_data)
         keep(models/"last.safetensors")
         if value <= min(rows.values()): keep(models/"best.safetensors")
-        lines = ["step,loss", *(f"{step},{v!r}" for step, v in sorted(rows.items())), ""]
+        lines = ["step,loss",
+                 *(f"{step},{v!r}" for step, v in sorted(rows.items())), ""]
         write_whole(log, "\n".join(lines).encode())
         show(average, k)
     return on_save
@@ -293,11 +295,12 @@ def chosen(
     process: str,    # it must go with this one
     possible: tuple, # values; none: the option does not go with it
 ):                   # the value, or the first possible one, or None
-    "The value of an option. Raises ValueError for one that does not go with the process."
+    "An option's value. Raises ValueError for one that does not go with the process."
     if value is None: return possible[0] if possible else None
     if value in possible: return value
     way_out = f"choose {' or '.join(possible)}" if possible else "leave it out"
-    raise ValueError(f"--{option} {value} does not go with --process {process}; {way_out}.")
+    raise ValueError(f"--{option} {value} does not go with --process {process}; "
+                     f"{way_out}.")
 
 def run_training(
     # mnist, orl, celeba, or a folder of pictures, whose subfolders are classes
@@ -308,7 +311,7 @@ def run_training(
     # of the noise of ddpm; without it, cosine
     schedule: Literal["cosine", "linear"] | None = None,
     T: int = 1000,           # steps of the schedule, or stops on the way of a process
-    shift: float = 1.,       # how many times larger the pictures are than the schedule's
+    shift: float = 1.,       # how many times larger pictures are than the schedule's
     # what the network of ddpm or vp learns to output; without it, v
     predicts: Literal["eps", "x0", "v"] | None = None,
     # the law of the times of flow; without it, uniform
@@ -353,13 +356,14 @@ def run_training(
                       times=times, lr=lr, seed=seed, **rest)
 
 # %% ../nbs/cli.ipynb #936385d2
-CIFAR10 = dict(size=32, width=128, stem=1, attention=[16], heads=1, groups=32, style="ddpm",
-               mirror=True, save_every=10_000)
+CIFAR10 = dict(size=32, width=128, stem=1, attention=[16], heads=1, groups=32,
+               style="ddpm", mirror=True, save_every=10_000)
 PRESETS = { # options of `d2c train`
     "cifar10-ddpm": CIFAR10 | dict( # Ho et al. 2020, appendix B
         process="ddpm", schedule="linear", predicts="eps", mults=[1, 2, 2, 2], blocks=2,
-        dropout=.1, batch_size=128, lr=2e-4, warmup=5000, ema_decay=.9999, steps=800_000),
-    "cifar10-edm": CIFAR10 | dict(  # Karras et al. 2022, appendix F, in the sizes of DDPM++
+        dropout=.1, batch_size=128, lr=2e-4, warmup=5000, ema_decay=.9999,
+        steps=800_000),
+    "cifar10-edm": CIFAR10 | dict(  # Karras et al. 2022, appendix F, in DDPM++'s sizes
         process="edm", sigma_data=.5, mults=[2, 2, 2], blocks=4, dropout=.13,
         batch_size=512, lr=1e-3, warmup=19_531, ema_decay=.9993, steps=390_625)}
 
@@ -375,8 +379,8 @@ def write_grid(
     write_whole(path, picture.numpy().tobytes())
 
 def open_weights(
-    # the name of weights that ship, a .safetensors file of ours, a folder of diffusers, or
-    # a .pt file of OpenAI's
+    # the name of weights that ship, a .safetensors file of ours, a folder of diffusers,
+    # or a .pt file of OpenAI's
     name: str,
 ) -> Loaded:
     """A network to draw with, on the device that accelerate finds.
@@ -414,14 +418,15 @@ def as_asked(
     asks = dict(var=said.var, spacing=said.spacing, clip=said.clip is not None,
                 sampler={"ddim": "ddim", "dpm-solver": "dpmpp-2m"}.get(said.method))
     plain = {k: inspect.signature(draw).parameters[k].default for k in asks}
-    return options | {k: v for k, v in asks.items() if options.get(k, plain[k]) == plain[k]}
+    return options | {k: v for k, v in asks.items()
+                      if options.get(k, plain[k]) == plain[k]}
 
 def run_sampling(
     # the name of a network that ships, a .safetensors file of a run, a folder of
     # diffusers, or a .pt file of OpenAI's
     weights: str,
     n: int = 40,                # how many
-    classes: list[int] | None = None, # numbers of those to draw, in turn; without it, all
+    classes: list[int] | None = None, # numbers of those drawn, in turn; without it, all
     scale: float = 1.,          # of guidance; 1: none, or a classifier's own
     # that guides: the name of one that ships, or a .pt file of OpenAI's
     classifier: str | None = None,
@@ -468,13 +473,13 @@ def one_picture(
 ) -> torch.Tensor:  # float, (1, C, H, W)
     """A picture as a network takes it: cropped and shrunk to its size.
 
-    Raises ValueError or FileNotFoundError for a file that cannot be read or is too small.
+    Raises ValueError or FileNotFoundError for a file that is unreadable or too small.
     """
     model, shape = loaded.model, picture_shape(path)
     size = size or model.size
     if any(m < n for m, n in zip(shape, size)):
-        raise ValueError(f"{path} is {_by(shape)} pixels (height × width), smaller than "
-                         f"the {_by(size)} that are needed; give a larger one.")
+        raise ValueError(f"{path} is {_by(shape)} pixels (height × width), smaller "
+                         f"than the {_by(size)} that are needed; give a larger one.")
     x, _ = pictures([Path(path)], size, model.channels, progress=False)
     return normalise(x).to(loaded.device)
 
@@ -482,7 +487,7 @@ def run_edit(
     image: str,                 # a picture file
     to: int,                    # the number of the class that it should be of
     weights: str = "mnist-cond", # as for `d2c sample`
-    given: int | None = None,   # the class that it is of: takes the bridge, which draws nothing
+    given: int | None = None,   # the class it has; takes the bridge, and draws nothing
     strength: float = .7,       # of SDEdit: the share of the way to noise, up to 1
     n: int = 9,                 # of SDEdit: how many to draw
     steps: int = 20,            # of the sampler
@@ -497,13 +502,15 @@ def run_edit(
     if not all(0 <= k < K for k in (to, given or 0)):
         raise ValueError(f"{weights} knows the classes 0 … {K - 1}.")
     if not 0 < strength <= 1:
-        raise ValueError(f"The strength lies above 0 and is at most 1, not {strength:g}.")
+        raise ValueError("The strength lies above 0 and is at most 1, "
+                         f"not {strength:g}.")
     x0 = one_picture(image, loaded)
     n = 1 if given is not None else n
     x0 = x0.expand(n, -1, -1, -1)
     of = lambda k: guided(loaded, torch.full((n,), k, device=x0.device), scale)
     if given is not None:
-        x = sample(translate_steps(of(given), of(to), loaded.sched, x0, spaced(T, steps)))
+        x = sample(translate_steps(of(given), of(to), loaded.sched, x0,
+                                   spaced(T, steps)))
     else:
         top = max(1, round(strength*T))
         x = sample(sdedit_steps(
@@ -548,11 +555,11 @@ def show_answers(
     noise: float,       # standard deviation of the noise of y, grey levels of 255
     out: str,           # the picture of y, and then of all answers
     n: int = 9,         # how many answers
-    of: int | None = None, # the number of the class that they are of; without it, of any
+    of: int | None = None, # the number of the class they are of; without it, of any
     steps: int = 30,    # of the sampler
     seed: int = 0,      # of the noise of the sampler
 ) -> None:
-    "Draw pictures of which y may be known; write them, and say how far from y they are."
+    "Draw pictures of which y may be known; write them and say how far from y they are."
     model, K = loaded.model.requires_grad_(False), loaded.model.num_classes
     if of is not None and not 0 <= of < (K or 0):
         raise ValueError(f"The network knows the classes 0 … {K - 1}; choose --of."
@@ -582,7 +589,7 @@ def run_fill(
     image: str,              # a picture file
     mask: str | None = None, # one of the same size, white where it is to be filled in
     weights: str = "mnist-uncond", # as for `d2c sample`
-    noise: float = 1.,       # standard deviation of the noise outside, grey levels of 255
+    noise: float = 1.,       # standard deviation of noise outside, grey levels of 255
     out: str = "filled.png", # the picture of what is known, and then of all answers
     **options,               # of `show_answers`
 ) -> None:
@@ -600,9 +607,9 @@ def run_restore(
     image: str,                   # a picture file, of what is left of the picture
     blur: float | None = None,    # standard deviation of the Gaussian of a blur, pixels
     downscale: int | None = None, # so many pixels of a side became one
-    noise: float | None = None,   # standard deviation, grey levels of 255; without it, 5
+    noise: float | None = None,   # standard deviation, grey levels of 255; without it 5
     weights: str = "mnist-uncond", # as for `d2c sample`
-    out: str = "restored.png",    # the picture of what is known, and then of all answers
+    out: str = "restored.png",    # the picture of what is known, then of all answers
     **options,                    # of `show_answers`
 ) -> None:
     "Undo noise of a picture, and a blur or a reduction of its size."
@@ -633,7 +640,7 @@ def run_restore(
 # %% ../nbs/cli.ipynb #3afcd5de
 def run_evaluation(
     weights: str,       # as for `d2c sample`
-    data: str,          # what it learnt from: mnist, orl, celeba, or a folder of pictures
+    data: str,          # of its training: mnist, orl, celeba, or a folder of pictures
     inception: str | None = None, # the file with Inception's weights, for its distance
     n: int = 500,       # how many samples
     scale: float = 1.,  # of guidance; 1: none
@@ -695,7 +702,8 @@ def bits(
 ) -> None:
     "Bound the likelihood of a network, in bits per dimension."
     if MEASUREMENTS.get(name, [("", {})])[0][0] != "quality":
-        raise ValueError(f"{name} does not draw digits; mnist-cond and mnist-uncond do.")
+        raise ValueError(f"{name} does not draw digits; "
+                         "mnist-cond and mnist-uncond do.")
     loaded = load_shipped(name)
     loaded.model.to(this_process().device)
     for var in ("beta", "beta_tilde"):
@@ -705,12 +713,13 @@ def bits(
 
 # %% ../nbs/cli.ipynb #ee19af8a
 def run_exercises(
-    chapters: list[str],   # to write the notebooks of, such as ddim; none: list them all
+    chapters: list[str],   # to write notebooks of, such as ddim; none: list them all
     to: str | None = None, # the file to write, of one chapter
 ) -> None:
     "List the book's exercises, or write notebooks to solve them in."
     if to and len(chapters) != 1:
-        raise ValueError(f"--to names one file, and {len(chapters)} notebooks are asked for.")
+        raise ValueError(f"--to names one file, and {len(chapters)} notebooks are "
+                         "asked for.")
     if not chapters: print(exercises_solved())
     for chapter in chapters: print(f"wrote {write_notebook(chapter, to)}")
 
@@ -723,10 +732,11 @@ def run_verify(
     n: int = 64,             # of weights: pictures to judge them by
     **options,               # of `verify_code` and `dataset`
 ) -> int: # 0 right, 1 wrong, 2 cannot tell, or no verdict
-    "Say whether code is right, or weights are read as meant. Code is imported, which runs it."
+    "Say whether code is right, or weights are read as meant. Importing code runs it."
     if what not in shipped() and (":" in what or not Path(what).exists()):
         return verify_code(what, **taken(verify_code, options))
-    if data is None: raise ValueError("To judge weights, say with --data what they learnt from.")
+    if data is None:
+        raise ValueError("To judge weights, say with --data what they learnt from.")
     loaded = open_weights(what)
     _, valid = dataset(data, size=loaded.model.size, channels=loaded.model.channels,
                        **taken(dataset, options))
@@ -743,7 +753,7 @@ def run_export(
     form: Literal["diffusers", "onnx"], # what to write
     weights: str,            # as for `d2c sample`
     out: str,                # the folder for diffusers, the file for onnx
-    only: int | None = None, # of diffusers: the class that it will draw; without it, it is told
+    only: int | None = None, # of diffusers: the class it draws; without it, it is told
     licence: str = "unknown", # of diffusers: the licence of the weights, such as mit
     half: bool = False,      # of onnx: store the weights in half precision
 ) -> None:
@@ -825,7 +835,8 @@ SET = {"train": ("num_classes",), "evaluate": ("size", "channels"),
 
 def program() -> argparse.ArgumentParser:
     "The command `d2c`."
-    parser = argparse.ArgumentParser("d2c", description="Diffusion models, from the book.")
+    parser = argparse.ArgumentParser(
+        "d2c", description="Diffusion models, from the book.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, functions in COMMANDS.items():
         text = functions[0].__doc__.partition("\n")[0]
@@ -846,22 +857,25 @@ def fits(
     try: read = [how.get("type", str)(str(v)) for v in values]
     except (ValueError, TypeError): return False
     return (isinstance(value, bool) == ("action" in how)
-            and isinstance(value, list) == ("nargs" in how) and not isinstance(value, dict)
+            and isinstance(value, list) == ("nargs" in how)
+            and not isinstance(value, dict)
             and how.get("nargs") in (None, "+", len(read))
             and set(read) <= set(how.get("choices", read)))
 
 def from_yaml(
-    path: str | Path, # of options by name, true for those without a value; or of `PRESETS`
+    path: str | Path, # options by name, true for those without a value; or of `PRESETS`
     *functions: Callable, # that the options are of
 ) -> list[str]:       # as they would be typed
     "Raises ValueError for a file that is not a list of options, FileNotFoundError."
     if path not in PRESETS and not Path(path).is_file():
-        raise FileNotFoundError(f"There is no file {path}, and no settings of that name; "
-                                f"there are {', '.join(PRESETS)}.")
-    try: told = PRESETS.get(path) or yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        raise FileNotFoundError(f"There is no file {path}, and no settings of that "
+                                f"name; there are {', '.join(PRESETS)}.")
+    try: told = (PRESETS.get(path)
+                 or yaml.safe_load(Path(path).read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValueError, KeyError, RecursionError): told = None
     if not isinstance(told, dict):
-        raise ValueError(f"{path} is not a YAML file of options, such as `steps: 1000`.")
+        raise ValueError(f"{path} is not a YAML file of options, "
+                         "such as `steps: 1000`.")
     known, out = parameters(*functions), []
     for name, value in told.items():
         name = str(name).replace("-", "_")
@@ -872,9 +886,11 @@ def from_yaml(
         if not fits(how, value):
             raise ValueError(f"{path} has {name}: {value}, which is not possible; "
                              "see d2c train --help.")
-        if "action" in how: out += [flag(name, default, "-")]*(value is not bool(default))
-        else: out += [flag(name, default, "-"),
-                      *map(str, value if isinstance(value, list) else [value])]
+        if "action" in how:
+            out += [flag(name, default, "-")]*(value is not bool(default))
+        else:
+            out += [flag(name, default, "-"),
+                    *map(str, value if isinstance(value, list) else [value])]
     return out
 
 def run_command(
@@ -889,7 +905,7 @@ def run_command(
     warnings.formatwarning = lambda message, *_, **__: f"{parser.prog}: {message}\n"
     try: done = run(**given)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        system = isinstance(error, OSError) and error.filename    # and not a sentence of ours
+        system = isinstance(error, OSError) and error.filename    # no sentence of ours
         said = f"{error.filename}: {error.strerror}." if system else error
         print(f"{parser.prog}: {said}", file=sys.stderr)
         return 1

@@ -30,8 +30,8 @@ def combined(
     weight that is not finite or where nothing is left of the data (ᾱ_t = 0).
     """
     if len(denoisers) != len(weights):
-        raise ValueError(f"There are {len(weights)} weights for {len(denoisers)} models; "
-                         "give one for each.")
+        raise ValueError(f"There are {len(weights)} weights for {len(denoisers)} "
+                         "models; give one for each.")
     def denoise(xt, t):
         eps = sum(like(scale_at(w, t, len(xt)), xt)*model(xt, t).eps
                   for model, w in zip(denoisers, weights))
@@ -51,8 +51,8 @@ def product_law(
     """
     powers = powers or [1.]*len(laws)
     if any(w != 1 and len(p.w) > 1 for p, w in zip(laws, powers, strict=True)):
-        raise ValueError("A power of a mixture need not be a mixture; for a whole power "
-                         "name it several times, or take a single Gaussian.")
+        raise ValueError("A power of a mixture need not be a mixture; for a whole "
+                         "power name it several times, or take a single Gaussian.")
     found = []
     for ks in itertools.product(*(range(len(p.w)) for p in laws)):
         parts = [(w, p.w[k], p.m[k], p.S[k]) for p, w, k in zip(laws, powers, ks)]
@@ -131,20 +131,21 @@ def mixture_law(
     w = torch.as_tensor(weights, dtype=torch.float64)
     shares = zip(w/w.sum(), laws, strict=True)
     return GaussianMixture(torch.cat([v*p.w for v, p in shares]),
-                           torch.cat([p.m for p in laws]), torch.cat([p.S for p in laws]))
+                           torch.cat([p.m for p in laws]),
+                           torch.cat([p.S for p in laws]))
 
 # %% ../nbs/composition.ipynb #28f17de6
 #| eq: eq-composition-auto
 def autoguidance(
     good: Callable, # denoise(xt, t) → Guess
     bad: Callable,  # the same, of a worse model
-    scale=1.,       # γ: a number, (B,), or a function of t; 0: the bad model; 1: the good
+    scale=1.,       # γ: a number, (B,), or a function of t; 0: the bad model, 1: good
 ) -> Callable:      # denoise(xt, t) → Guess, for t a number
     """Away from a worse model. Karras et al. 2024b, section 4.
 
-    With models that are told a class and none it is guidance without a classifier. Where
-    γ is 0 or 1 only one of the two is asked. Raises ValueError for a scale that is not
-    finite.
+    With models that are told a class and none it is guidance without a classifier.
+    Where γ is 0 or 1 only one of the two is asked. Raises ValueError for a scale that
+    is not finite.
     """
     if not callable(scale): scale_at(scale, 0)
     def guided(xt, t):
@@ -202,8 +203,8 @@ def split_update(
     Nakkiran 2024. Raises ValueError for η outside 0 … 1, or 0.
     """
     if not 0 < eta <= 1:
-        raise ValueError(f"There is a corrector only where there is noise; η must lie in "
-                         f"0 … 1, above 0, and it is {eta}.")
+        raise ValueError("There is a corrector only where there is noise; η must lie "
+                         f"in 0 … 1, above 0, and it is {eta}.")
     predict, power = ddim_update(sched, 0.), corrector_scale(scale, eta)
     def update(denoise, x, t, s, noise):
         x, guess = predict(denoise, x, t, s, noise)
@@ -260,8 +261,8 @@ def with_mean(
     """
     average = sum(shape(t) for t in times)/len(times)
     if not average > 0:
-        raise ValueError("A shape must be above 0 somewhere; this one guides at none of "
-                         "the times.")
+        raise ValueError("A shape must be above 0 somewhere; this one guides at none "
+                         "of the times.")
     return lambda t: 1 + (mean - 1)*shape(t)/average
 
 # %% ../nbs/composition.ipynb #e722d155

@@ -33,14 +33,14 @@ def read_idx(
     data: bytes, # the contents of an IDX file, unpacked
     name: str,   # what to call it in an error
 ) -> torch.Tensor: # uint8
-    "Parse an IDX file of bytes. Raises ValueError if it is cut short or something else."
+    "Parse an IDX file of bytes. Raises ValueError if it is cut short or not one."
     if len(data) < 4 or data[:3] != b"\0\0\x08":
         raise ValueError(f"{name} is not an IDX file of bytes; get MNIST afresh.")
     head = 4 + 4*data[3]
     shape = tuple(int.from_bytes(data[i:i + 4], "big") for i in range(4, head, 4))
     if len(data) < head or len(data) - head != np.prod(shape, dtype=object):
-        raise ValueError(f"{name} holds {len(data)} bytes, which is not what its header "
-                         "says; it was cut short or damaged, so get it afresh.")
+        raise ValueError(f"{name} holds {len(data)} bytes, which is not what its "
+                         "header says; it was cut short or damaged, so get it afresh.")
     values = np.frombuffer(data, np.uint8, offset=head)
     return torch.from_numpy(values.reshape(shape).copy())
 
@@ -67,7 +67,7 @@ def _unpack(folder: Path, name: str) -> bytes:
 
 def mnist(
     split: str = "train",           # "train" (60,000 digits) or "test" (10,000)
-    root: str | Path | None = None, # folder with torchvision's MNIST/raw; None: packaged
+    root: str | Path | None = None, # folder of torchvision's MNIST/raw; None: packaged
 ) -> Images: # x (N, 1, 28, 28)
     """The MNIST digits.
 
@@ -118,7 +118,7 @@ def to_bytes(
 def centre_crop(
     width: int,  # W, pixels
     height: int, # H, pixels
-    size: int | tuple[int, int] = 1, # of the result: side of a square, or (height, width)
+    size: int | tuple[int, int] = 1, # of the result: side if square, or (height, width)
 ) -> tuple[float, float, float, float]: # left, upper, right, lower, in pixels
     "The largest centred part of a picture that has the result's shape."
     h, w = height_width(size)
@@ -149,11 +149,12 @@ def to_size(
 # %% ../nbs/data.ipynb #05558804
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif",
             ".tif", ".tiff", ".pgm", ".ppm"}
-WHITE = {"I": 65_535, "F": 1}    # in pictures of more than 8 bits: whole numbers, floats
+WHITE = {"I": 65_535, "F": 1}  # in pictures of more than 8 bits: whole numbers, floats
 
 class _Unusable(ValueError): "What is wrong with a picture that can be read."
 
-def _eight_bits(image: Image.Image, value_range: tuple[float, float] | None) -> Image.Image:
+def _eight_bits(image: Image.Image,
+                value_range: tuple[float, float] | None) -> Image.Image:
     "A picture of more than 8 bits as grey of 8."
     low, high = value_range or (0, WHITE[image.mode[0]])
     v = np.asarray(image).astype(np.float64)
@@ -176,9 +177,9 @@ def _decode(path: Path, size: int | tuple[int, int], channels: int,
             lies = h != w and image.getexif().get(0x112) in (5, 6, 7, 8)
             W, H = image.size[::-1] if lies else image.size
             if (H < h or W < w) and not enlarge:
-                raise _Unusable(f"is {H} × {W} pixels (height × width), smaller than the "
-                                f"{h} × {w} asked for; leave it out, ask for less, or let "
-                                "it be enlarged")
+                raise _Unusable(f"is {H} × {W} pixels (height × width), smaller than "
+                                f"the {h} × {w} asked for; leave it out, ask for less, "
+                                "or let it be enlarged")
             image.draft(None, (2*h, 2*w) if lies else (2*w, 2*h))
             if image.mode[0] not in "IF": return to_size(image, size, channels), ""
             grey = _eight_bits(ImageOps.exif_transpose(image), value_range)
@@ -208,7 +209,7 @@ def _read(
     paths: list[Path], out: BinaryIO, size: int | tuple[int, int], channels: int | None,
     progress: bool, skip_broken: bool, workers: int | None,
     value_range: tuple[float, float] | None, enlarge: bool) -> dict:
-    "Write pictures as bytes; return their shape, which of the paths they are, and notes."
+    "Write pictures as bytes; return shape, which of the paths they are, and notes."
     if channels is None:
         channels = 1 if all(_is_grey(path, size) for path in paths) else 3
     good, broken, deep, notes = [], [], Counter(), []
@@ -220,7 +221,8 @@ def _read(
         results = pool.map(attempt, paths)
         bar = tqdm(results, total=len(paths), desc="reading", disable=not progress)
         for i, result in enumerate(bar):
-            if isinstance(result, ValueError): broken.append((paths[i], result)); continue
+            if isinstance(result, ValueError):
+                broken.append((paths[i], result)); continue
             x, kind = result
             out.write(x.numpy().tobytes()); good.append(i); deep[kind] += 1
     finally: pool.shutdown(cancel_futures=True)
@@ -235,8 +237,10 @@ def _read(
         if deep[kind]:
             low, high = value_range or (0, WHITE[kind])
             notes.append(f"Pictures of more than 8 bits a channel, {deep[kind]:,} of "
-                         f"{len(paths):,}: {low:,.9g} is read as black, {high:,.9g} as white.")
-    return dict(shape=[len(good), channels, *height_width(size)], good=good, notes=notes)
+                         f"{len(paths):,}: {low:,.9g} is read as black, "
+                         f"{high:,.9g} as white.")
+    return dict(shape=[len(good), channels, *height_width(size)],
+                good=good, notes=notes)
 
 # %% ../nbs/data.ipynb #b7d20c41
 IN_MEMORY = 100_000_000    # bytes; a larger set is mapped from a file
@@ -245,7 +249,7 @@ IN_MEMORY = 100_000_000    # bytes; a larger set is mapped from a file
 def whole_file(
     path: str | Path, # missing folders are made
 ) -> Iterator[BinaryIO]: # to write to; it gets its name when all is written
-    "Write a file whole or not at all. Raises OSError in a sentence if the disk is full."
+    "Write a file whole or not at all. Raises OSError in a sentence for a full disk."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -264,7 +268,7 @@ def write_whole(
     path: str | Path, # missing folders are made
     data: bytes,
 ) -> None:
-    "Write a file whole or not at all. Raises OSError in a sentence if the disk is full."
+    "Write a file whole or not at all. Raises OSError in a sentence for a full disk."
     with whole_file(path) as f: f.write(data)
 
 def cache_folder() -> Path:
@@ -276,7 +280,7 @@ def _key(paths: list[Path], options: list) -> str:
     key = hashlib.sha256(json.dumps([1, PIL.__version__, options]).encode())
     for path in paths:
         try: about = path.stat()
-        except OSError: continue                    # it is missing, which reading will say
+        except OSError: continue    # it is missing, which reading will say
         key.update(b"\0" + os.fsencode(path.absolute())
                    + f"\0{about.st_size} {about.st_mtime_ns}".encode())
     return key.hexdigest()[:32]
@@ -286,16 +290,17 @@ def _kept(data: Path, about: Path) -> dict | None:
     try:
         said = json.loads(about.read_text(encoding="utf-8"))
         whole = (data.stat().st_size == math.prod(said["shape"])
-                 and said["shape"][0] == len(said["good"]) and said["notes"] is not None)
+                 and said["shape"][0] == len(said["good"])
+                 and said["notes"] is not None)
         return said if whole else None
     except (OSError, ValueError, TypeError, LookupError): return None
 
 def _mapped(key: str, read: Callable) -> tuple[torch.Tensor, dict]:
-    "Pictures from the cache, and what is known of them; `read` is called if it lacks them."
+    "Pictures from the cache, or else from `read`, and what is known of them."
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     data, about = folder/f"{key}.bytes", folder/f"{key}.json"
-    with FileLock(folder/f"{key}.lock"):        # the system releases it if its holder dies
+    with FileLock(folder/f"{key}.lock"):    # the system releases it if its holder dies
         said = _kept(data, about)
         if said is None:
             for old in folder.glob(f"{key}.*.part"): old.unlink()     # left by a kill
@@ -314,7 +319,7 @@ def pictures(
     progress: bool = True,       # show a bar
     skip_broken: bool = False,   # leave out what cannot be used, with a warning
     workers: int | None = None,  # threads that read; None: one per core
-    value_range: tuple[float, float] | None = None, # black and white above 8 bits; None: all
+    value_range: tuple[float, float] | None = None, # black, white (> 8 bits); None: all
     enlarge: bool = False,       # also pictures that are smaller than the size
 ) -> tuple[torch.Tensor, list[int]]: # bytes (N, channels, H, W), which of the paths
     """Picture files turned upright, cropped to one shape and shrunk to one size.
@@ -325,7 +330,8 @@ def pictures(
     """
     h, w = height_width(size)
     if channels not in (None, 1, 3):
-        raise ValueError(f"Pictures have 1 channel (grey) or 3 (colour), not {channels}.")
+        raise ValueError("Pictures have 1 channel (grey) or 3 (colour), "
+                         f"not {channels}.")
     if min(h, w) < 1:
         raise ValueError(f"The size must be at least 1 pixel, not {min(h, w)}.")
     if value_range and not -math.inf < value_range[0] < value_range[1] < math.inf:
@@ -354,7 +360,8 @@ def _inside(path: Path) -> Iterator[Path]:
         subs[:] = [sub for sub in subs if sub[0] != "."]
         for name in names:
             file = Path(folder, name)
-            if name[0] != "." and file.suffix.lower() in SUFFIXES and file.is_file(): yield file
+            if name[0] != "." and file.suffix.lower() in SUFFIXES and file.is_file():
+                yield file
 
 def splits(
     path: str | Path,
@@ -366,22 +373,23 @@ def splits(
     path = Path(path)
     if not path.is_dir(): raise FileNotFoundError(f"There is no folder {path}.")
     with os.scandir(path) as there: there = [one for one in there if one.name[0] != "."]
-    found = sorted(Path(one) for one in there if one.is_dir() and any(_inside(Path(one))))
+    found = sorted(Path(one) for one in there
+                   if one.is_dir() and any(_inside(Path(one))))
     parts = {p: SPLITS[p.name.lower()] for p in found if p.name.lower() in SPLITS}
     if not parts or ({*parts.values()} == {"train"} and len(found) > 1): return {}
     found += [Path(one) for one in there if Path(one).suffix.lower() in SUFFIXES]
     if "train" not in parts.values():
-        raise ValueError(f"{path} has {_some([p.name for p in parts])} and no train; name "
-                         "the folder to train on, or rename what is a class.")
+        raise ValueError(f"{path} has {_some([p.name for p in parts])} and no train; "
+                         "name the folder to train on, or rename what is a class.")
     if others := [p.name for p in found if p not in parts]:
         raise ValueError(f"{path} has {_some(others)} beside "
-                         f"{_some([p.name for p in parts])}; move one of the two, or name "
-                         "the folder to train on.")
+                         f"{_some([p.name for p in parts])}; move one of the two, "
+                         "or name the folder to train on.")
     return {split: [p for p in parts if parts[p] == split]
             for split in sorted({*parts.values()})}
 
 def _labelled(path: Path) -> list[tuple[Path, str]]:
-    "Picture files in a fixed order, each with its class, the name of its subfolder or ''."
+    "Picture files in a fixed order, each with its class: its subfolder's name or ''."
     if not path.is_dir(): raise FileNotFoundError(f"There is no folder {path}.")
     found = sorted(_inside(path), key=lambda p: p.parts)
     if not found:
@@ -395,12 +403,13 @@ def _labelled(path: Path) -> list[tuple[Path, str]]:
                          "move the latter into a subfolder of their own.")
     return list(zip(found, kinds))
 
-def _images(found: list[tuple[Path, str]], names: list[str], size: int | tuple[int, int],
-            **options) -> tuple[Images, list[int]]:
+def _images(found: list[tuple[Path, str]], names: list[str],
+            size: int | tuple[int, int], **options) -> tuple[Images, list[int]]:
     "Pictures with their classes, and which of those found they are."
     x, good = pictures([path for path, _ in found], size, **options)
     number = {name: k for k, name in enumerate(names)} or {"": 0}
-    return Images(x, torch.tensor([number[kind] for _, kind in found])[good], names), good
+    return Images(
+        x, torch.tensor([number[kind] for _, kind in found])[good], names), good
 
 def image_folder(
     path: str | Path, # subfolders are classes; a folder without subfolders has none
@@ -413,8 +422,8 @@ def image_folder(
 ) -> Images: # x (N, channels, H, W), in the order of the file names
     """All pictures in a folder, as `pictures` reads them.
 
-    Raises FileNotFoundError for a missing or empty folder, ValueError as `pictures`, and
-    for a folder that is divided into parts.
+    Raises FileNotFoundError for a missing or empty folder, ValueError as `pictures`,
+    and for a folder that is divided into parts.
     """
     if parts := splits(path):
         raise ValueError(f"{path} is divided into {', '.join(parts)}; name one of its "
@@ -425,7 +434,7 @@ def image_folder(
                    skip_broken=skip_broken, value_range=value_range, enlarge=enlarge)[0]
 
 def split_folder(
-    path: str | Path, # with train and val (valid, validation) inside, or as `image_folder`
+    path: str | Path, # with train, val (valid, validation) inside, or as `image_folder`
     size: int | tuple[int, int],  # this and the rest as for `image_folder`
     channels: int | None = None,
     progress: bool = True,
@@ -446,15 +455,17 @@ def split_folder(
         if strange := sorted({kind for _, kind in aside} - {*(names or [""])}):
             raise ValueError(
                 f"{path} has pictures to validate on whose class is not trained on: "
-                f"{_some([kind or 'none' for kind in strange])}; name the subfolders alike.")
+                f"{_some([kind or 'none' for kind in strange])}; "
+                "name the subfolders alike.")
     else:
         if len(fit) < 20:
             raise ValueError(f"{parts['train'][0]} has {len(fit)} picture"
-                             f"{'s'*(len(fit) > 1)}; at least 20 are needed, one of them "
-                             "to validate on.")
+                             f"{'s'*(len(fit) > 1)}; at least 20 are needed, "
+                             "one of them to validate on.")
         fit, aside = [one for i, one in enumerate(fit) if i%20 != 19], fit[19::20]
-    both, good = _images(fit + aside, names, size, channels=channels, progress=progress,
-                         skip_broken=skip_broken, value_range=value_range, enlarge=enlarge)
+    both, good = _images(fit + aside, names, size, channels=channels,
+                         progress=progress, skip_broken=skip_broken,
+                         value_range=value_range, enlarge=enlarge)
     n = sum(i < len(fit) for i in good)
     if not 0 < n < len(good):
         raise ValueError(f"No picture of {path} can be used to "

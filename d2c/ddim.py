@@ -90,7 +90,7 @@ def ddim_update(
     sched: Schedule,
     eta: float = 0., # 0: deterministic; 1: DDPM
 ) -> Callable:       # an update for `walk`
-    "From x_t to x_s by a member of the family. Raises ValueError if η is outside 0 … 1."
+    "From x_t to x_s by one of the family. Raises ValueError if η is outside 0 … 1."
     ddim_sigma(sched, sched.T, 0, eta)    # raises before the first step
     def update(denoise, x, t, s, noise):
         guess, sigma = denoise(x, t), ddim_sigma(sched, t, s, eta)
@@ -166,8 +166,8 @@ def encode_steps(
     denoise: Callable,                  # denoise(xt, t) → Guess, for t an int
     sched: Schedule,
     x0: torch.Tensor,                   # images, (B, …)
-    times: Iterable[int] | None = None, # as for the sampler, from high to low; None: all
-) -> Iterator[Step]:                    # up: from t to s > t, ending at the highest time
+    times: Iterable[int] | None = None, # as the sampler's, from high to low; None: all
+) -> Iterator[Step]:                    # up: from t to s > t, to the highest time
     """From images to the noise that they come from. Song et al. 2021, section 4.3.
 
     Decode with `ddim_steps` on the same times, with η = 0 and the same model; one that
@@ -184,7 +184,7 @@ def slerp(
     b: torch.Tensor, # like a
     u: float,        # 0: a; 1: b
 ) -> torch.Tensor:   # (B, …)
-    """Spherical interpolation of each pair. Shoemake 1985; Song et al. 2021, appendix D.5.
+    """Spherical interpolation of pairs. Shoemake 1985; Song et al. 2021, appendix D.5.
 
     Raises ValueError if the shapes differ, or if two vectors point in opposite
     directions, or one is 0: no way between such is the shortest.

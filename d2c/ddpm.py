@@ -47,14 +47,15 @@ def normal(
     "Standard normal noise, for the whole batch at once or for each image by itself."
     def one(shape, g):
         return torch.randn(shape, generator=g, dtype=x.dtype, device=(g or x).device)
-    if not isinstance(generator, (list, tuple)): return one(x.shape, generator).to(x.device)
+    if not isinstance(generator, (list, tuple)):
+        return one(x.shape, generator).to(x.device)
     return torch.stack([one(x.shape[1:], g) for g in generator]).to(x.device)
 
 def check_start(
     x: torch.Tensor, # where a sampler starts, (B, …)
     generator=None,  # as for `normal`
 ) -> None:
-    """Raise ValueError for a start with NaN or infinity, or a wrong number of generators."""
+    "Raise ValueError for a start with NaN or infinity, or too few or many generators."
     if x.numel() and not torch.stack(x.aminmax()).isfinite().all():
         raise ValueError("The start holds values that are not finite; "
                          "give noise from torch.randn, or an image.")
@@ -72,7 +73,7 @@ def walk(
 ) -> Iterator[Step]:
     """The loop of every sampler; `noise()` is fresh standard normal noise like x.
 
-    Raises ValueError for a start that is not finite, or a list of generators that is not
+    Raises ValueError for a start that is not finite, or a list of generators not
     as long as the batch.
     """
     check_start(x, generator)

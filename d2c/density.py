@@ -32,8 +32,8 @@ def turning(
     t: float, # a time above 0
 ) -> float:   # φ'(t)
     "How fast the angle φ = atan(σ/α) grows with a process's time."
-    return process._of(
-        lambda t: slope(lambda u: torch.atan2(process.sigma(u), process.alpha(u)), t), t)
+    return process._of(lambda t: slope(
+        lambda u: torch.atan2(process.sigma(u), process.alpha(u)), t), t)
 
 def flow_field(
     denoise: Callable, # denoise(xt, t) → Guess, for t a float
@@ -71,7 +71,7 @@ def transport(
     def slope(y, t):
         v, div = both(y[:, :-1].reshape(x.shape), t)
         return torch.cat([v.flatten(1), div[:, None]], 1)
-    y = torch.nn.functional.pad(x.double().flatten(1), (0, 1))   # the integral comes last
+    y = torch.nn.functional.pad(x.double().flatten(1), (0, 1))  # the integral is last
     for t, s in zip(times, times[1:]): y = rk4(slope, y, t, s)
     return y[:, :-1].reshape(x.shape), y[:, -1]
 
@@ -119,8 +119,9 @@ def with_trace(
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             v = field(x, t).flatten(1)
-            rows = [torch.autograd.grad(v[:, i].sum(), x, retain_graph=True)[0].flatten(1)
-                    for i in range(v.shape[1])]
+            rows = [
+                torch.autograd.grad(v[:, i].sum(), x, retain_graph=True)[0].flatten(1)
+                for i in range(v.shape[1])]
         div = sum(row[:, i] for i, row in enumerate(rows))
         return v.detach().reshape(x.shape), div
     return both
@@ -165,7 +166,7 @@ def with_probe(
     field: Callable, # field(x, t) → dx/dt, differentiable
     z: torch.Tensor, # the probes, like x: mean 0, covariance I
 ) -> Callable:       # both(x, t) → dx/dt and an estimate of the divergence, (B,)
-    "A field with Hutchinson's estimate, by one backward pass; one probe for a whole way."
+    "A field with Hutchinson's estimate: one backward pass, one probe for a whole way."
     def both(x, t):
         with torch.enable_grad():
             x = x.detach().requires_grad_()

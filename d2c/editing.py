@@ -21,7 +21,7 @@ def sdedit_steps(
     denoise: Callable,  # denoise(xt, t) → Guess, of what is wanted
     sched: Schedule,    # or a `Process`
     x0: torch.Tensor,   # what is given, (B, …)
-    times: Iterable,    # from high to low, above 0; the first says how much is forgotten
+    times: Iterable,    # from high to low, above 0; the first: how much is forgotten
     generator=None,     # of noise: one, or one for each picture
     **options,          # of the maker
 ) -> Iterator[Step]:
@@ -48,7 +48,8 @@ def edited_density(
     xt = (abar**0.5*x.double() + (1 - abar)**0.5*eps).reshape(-1, 1)
     ratio = (given.log_prob(xt, abar) - wanted.log_prob(xt, abar)).exp()
     weight = torch.exp(-eps**2/2)/(2*torch.pi)**0.5
-    return wanted.log_prob(x).exp()*torch.trapezoid(ratio.reshape(len(x), n)*weight, eps)
+    return wanted.log_prob(x).exp()*torch.trapezoid(
+        ratio.reshape(len(x), n)*weight, eps)
 
 # %% ../nbs/editing.ipynb #9e8aa5e4
 #| eq: eq-editing-distance
@@ -73,7 +74,7 @@ def translate_steps(
     x0: torch.Tensor,  # pictures, (B, …)
     times: Iterable[int] | None = None, # from high to low; None: all
 ) -> Iterator[Step]:   # first up, then down
-    """Up along the flow of one model, down along another's. Su et al. 2023, algorithm 1.
+    """Up along one model's flow, down along another's. Su et al. 2023, algorithm 1.
 
     Raises what `encode_steps` raises.
     """

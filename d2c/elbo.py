@@ -16,7 +16,7 @@ from .schedule import Schedule, like
 #| eq: eq-elbo-kl
 def gaussian_kl(
     mean1: torch.Tensor,         # of the first Gaussian
-    var1: float | torch.Tensor,  # its variance, ≥ 0; where it is 0 the answer is infinite
+    var1: float | torch.Tensor,  # its variance, ≥ 0; at 0 the answer is infinite
     mean2: torch.Tensor,         # of the second
     var2: float | torch.Tensor,  # its variance, > 0
 ) -> torch.Tensor:               # nats, elementwise, not summed over dimensions
@@ -73,9 +73,9 @@ def vlb_term(
     t: int | torch.Tensor,    # times 1 … T, an int or (B,)
     eps: torch.Tensor,        # standard normal noise, like x0: makes x_t
     var: str = "beta_tilde",  # the model's variance, or "beta"
-    decoder: str = "levels",  # for bytes scaled to [−1, 1]; "density" for continuous data
+    decoder: str = "levels",  # bytes scaled to [−1, 1]; "density": continuous data
 ) -> torch.Tensor:            # (B,), float64, on the CPU, nats a datum
-    """One draw of the bound's term L_{t−1}: a divergence, or −log p(x_0 | x_1) at t = 1.
+    """A draw of the bound's term L_{t−1}: a divergence, or −log p(x_0 | x_1) at t = 1.
 
     Raises ValueError for an unknown `var` or `decoder`, or bytes off their levels.
     Ho et al. 2020, eq. 5.
@@ -122,7 +122,7 @@ def loss_weight(
 # %% ../nbs/elbo.ipynb #b529e311
 #| eq: eq-elbo-bits
 def bits_per_dim(
-    nats: float | torch.Tensor, # negative log-likelihood, or its bound, of a whole datum
+    nats: float | torch.Tensor, # negative log-likelihood, or its bound, of one datum
     dims: int,                  # D, numbers in a datum: channels × height × width
     levels: bool = True,        # probabilities of 256 levels, or a density on [−1, 1]?
 ) -> float | torch.Tensor:
@@ -186,7 +186,7 @@ def bound_estimate(
     p: torch.Tensor | None = None, # of `importance`, (T+1,); None: all times alike
     generator: torch.Generator | None = None, # on the CPU
     **kw,                  # passed on to `vlb_term`: var, decoder
-) -> torch.Tensor:         # (B,), on the CPU, nats: an unbiased estimate of each datum's bound
+) -> torch.Tensor:         # (B,), on the CPU, nats: unbiased for each datum's bound
     """The bound from one random time a datum. Its mean can be trained on.
 
     Raises ValueError if p does not have T + 1 entries, the first of them 0.

@@ -37,8 +37,8 @@ def read_tensors(
     """
     path = Path(path)
     if path.suffix not in (".safetensors", ".bin", ".pt", ".pth", ".ckpt"):
-        raise ValueError(f"{path} should end in .safetensors, .bin, .pt, .pth or .ckpt, "
-                         "the endings of files of tensors.")
+        raise ValueError(f"{path} should end in .safetensors, .bin, .pt, .pth or "
+                         ".ckpt, the endings of files of tensors.")
     if not path.is_file(): raise FileNotFoundError(f"There is no file {path}.")
     if path.suffix == ".safetensors":
         try: return safetensors.torch.load_file(path)
@@ -52,7 +52,8 @@ def read_tensors(
     except Exception as error:
         code = re.search(r"GLOBAL (\w[\w.]*)", str(error))
         what = (f"asks for {code[1]} to be run, which was not done" if code
-                else "was cut short, is something else, or holds code, which was not run")
+                else "was cut short, is something else, or holds code, which was "
+                     "not run")
         raise ValueError(f"{path} is no file of tensors alone: it {what}; "
                          "get the weights as .safetensors.") from None
     if not isinstance(found, dict) or not found:
@@ -159,11 +160,12 @@ BLOCKS = { # ours, theirs on the way down, and on the way up
     "conv": ("DownBlock2D", "UpBlock2D"), "attn": ("AttnDownBlock2D", "AttnUpBlock2D"),
     "resnet": ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D")}
 
-UNET2D = dict( # the options of a UNet2DModel, and what they are if a folder does not say
+UNET2D = dict( # options of a UNet2DModel, and what they are if a folder does not say
     sample_size=None, in_channels=3, out_channels=3, center_input_sample=False,
     time_embedding_type="positional", time_embedding_dim=None, freq_shift=0,
     flip_sin_to_cos=True, down_block_types=("DownBlock2D", *3*("AttnDownBlock2D",)),
-    mid_block_type="UNetMidBlock2D", up_block_types=(*3*("AttnUpBlock2D",), "UpBlock2D"),
+    mid_block_type="UNetMidBlock2D",
+    up_block_types=(*3*("AttnUpBlock2D",), "UpBlock2D"),
     block_out_channels=(224, 448, 672, 896), layers_per_block=2,
     mid_block_scale_factor=1, downsample_padding=1, downsample_type="conv",
     upsample_type="conv", dropout=0., act_fn="silu", attention_head_dim=8,
@@ -209,22 +211,25 @@ def levels_of(c: Mapping) -> tuple[list[bool], bool]:
 
     Raises ValueError where the two ways, or the levels, differ.
     """
-    down, up = block_kinds(c["down_block_types"], 0), block_kinds(c["up_block_types"], 1)
+    down, up = (block_kinds(c["down_block_types"], 0),
+                block_kinds(c["up_block_types"], 1))
     up, levels = up[::-1], len(down)
     if not len(up) == levels == len(c["block_out_channels"]):
         raise ValueError(f"There are {levels} blocks on the way down, {len(up)} on the "
-                         f"way up and {len(c['block_out_channels'])} numbers of channels.")
+                         f"way up and {len(c['block_out_channels'])} numbers of "
+                         "channels.")
     for level in range(levels):
         if (down[level] == "attn") != (up[level] == "attn"):
             raise ValueError(
                 f"At level {level} there is attention on one way only, "
-                f"{c['down_block_types'][level]} and {c['up_block_types'][-1 - level]}; "
-                "supported is both or none.")
+                f"{c['down_block_types'][level]} and "
+                f"{c['up_block_types'][-1 - level]}; supported is both or none.")
     ways = {c["downsample_type"] or "conv" if k == "attn" else k for k in down[:-1]}
     ways |= {c["upsample_type"] or "conv" if k == "attn" else k for k in up[1:]}
     if len(ways) > 1:
-        raise ValueError("The resolution changes in a residual block at some levels and "
-                         "by a convolution at others; supported is one way everywhere.")
+        raise ValueError(
+            "The resolution changes in a residual block at some levels and by a "
+            "convolution at others; supported is one way everywhere.")
     return [kind == "attn" for kind in down], ways == {"resnet"}
 
 def style_of(c: Mapping, padded: bool) -> str:
@@ -279,8 +284,9 @@ def config_from_diffusers(
         channels=c["in_channels"], size=size, width=widths[0],
         mults=tuple(in_widths(n, widths[0]) for n in widths),
         blocks=c["layers_per_block"],
-        attention=tuple(side for side, attend in zip(sides, attends) if attend), heads=1,
-        groups=groups, stem=1, dropout=c["dropout"], num_classes=c["num_class_embeds"],
+        attention=tuple(side for side, attend in zip(sides, attends) if attend),
+        heads=1, groups=groups, stem=1, dropout=c["dropout"],
+        num_classes=c["num_class_embeds"],
         style=style_of(c, len(widths) > 1 and not updown), film=film,
         head_width=c["attention_head_dim"], updown=updown,
         null=c["num_class_embeds"] is None,
@@ -296,12 +302,14 @@ def diffusers_entries(
     "What each tensor of a network is called in a UNet2DModel."
     def both(ours, *theirs, axes=None):
         return [Entry(f"{ours}.{kind}", tuple(f"{name}.{kind}" for name in theirs),
-                      axes if kind == "weight" else None) for kind in ("weight", "bias")]
+                      axes if kind == "weight" else None)
+                for kind in ("weight", "bias")]
     def residual(ours, theirs, layer):
         names = dict(norm1="norm1", conv1="conv1", emb="time_emb_proj", norm2="norm2",
                      conv2="conv2", skip="conv_shortcut")
         if isinstance(layer.skip, nn.Identity): del names["skip"]
-        return [e for a, b in names.items() for e in both(f"{ours}.{a}", f"{theirs}.{b}")]
+        return [e for a, b in names.items()
+                for e in both(f"{ours}.{a}", f"{theirs}.{b}")]
     def attention(ours, theirs):
         *qkv, out = OLD if old else NEW
         return [*both(f"{ours}.norm", f"{theirs}.group_norm"),
@@ -336,7 +344,7 @@ def diffusers_entries(
 def unet_from_diffusers(
     config: Mapping,                  # of a UNet2DModel
     tensors: dict[str, torch.Tensor], # its weights, under their old names or new
-    **changes,                        # arguments of `UNet` that the config does not know
+    **changes,                        # arguments of `UNet` that the config lacks
 ) -> UNet:                            # ready to evaluate, where the tensors are
     """A UNet2DModel as one of our networks.
 
@@ -362,8 +370,8 @@ class Published(NamedTuple):
 
 PUBLISHED = [
     Published(("google/ddpm-cifar10-32",), "CIFAR-10", dict(
-        sample_size=32, block_out_channels=(128, 256, 256, 256), **block_types((0, 1, 0, 0)),
-        **_GOOGLE), 35_746_307),
+        sample_size=32, block_out_channels=(128, 256, 256, 256),
+        **block_types((0, 1, 0, 0)), **_GOOGLE), 35_746_307),
     Published(tuple(f"google/ddpm-{ema}{what}-256" for ema in ("", "ema-")
                     for what in ("celebahq", "church", "bedroom", "cat")),
               "CelebA-HQ, LSUN", dict(sample_size=256, **_SIX, **_GOOGLE), 113_673_219),
@@ -414,7 +422,8 @@ def sampling_from_diffusers(
                          f"supported are {', '.join(SCHEDULERS)}.")
     method, clips, spacing = SCHEDULERS[kind]
     no = dict.fromkeys(("thresholding", "use_karras_sigmas", "use_exponential_sigmas",
-                        "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas"), [False])
+                        "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas"),
+                       [False])
     allowed(config, {**no, "set_alpha_to_one": [True], "prediction_type": [*PREDICTS],
                      "variance_type": [None, *VARIANCES],
                      "timestep_spacing": ["leading", "linspace", "trailing"]})
@@ -465,9 +474,10 @@ def parts_of(
              if isinstance(part, list) and len(part) == 2 and part[1]}
     for name, kind in {"unet": "missing", **parts}.items():
         if name == "scheduler" or (name, kind) == ("unet", "UNet2DModel"): continue
-        raise ValueError(f"{folder} holds a {index.get('_class_name', 'pipeline')} whose "
-                         f"{name} is {kind}; supported are a unet that is a UNet2DModel, "
-                         "a scheduler, and nothing else.")
+        raise ValueError(
+            f"{folder} holds a {index.get('_class_name', 'pipeline')} whose {name} is "
+            f"{kind}; supported are a unet that is a UNet2DModel, a scheduler, and "
+            "nothing else.")
     inside = [folder/name for name in ("unet", "scheduler")]
     unet, scheduler = (part if part.is_dir() else folder for part in inside)
     return unet, scheduler
@@ -475,7 +485,7 @@ def parts_of(
 def read_weights(
     folder: Path, # of a network
 ) -> tuple[dict[str, torch.Tensor], dict]: # tensors, and what d2c wrote beside them
-    "The weights of a folder, whole or in pieces. Raises FileNotFoundError or ValueError."
+    "Weights of a folder, whole or in pieces. Raises FileNotFoundError or ValueError."
     for kind in ("safetensors", "bin"):
         path = folder/f"{WEIGHTS}.{kind}"
         if path.is_file():
@@ -485,7 +495,8 @@ def read_weights(
                 return tensors, json.loads((f.metadata() or {}).get("d2c", "{}"))
         index = folder/f"{path.name}.index.json"
         if index.is_file():
-            names = {Path(name).name for name in read_json(index)["weight_map"].values()}
+            names = {Path(name).name
+                     for name in read_json(index)["weight_map"].values()}
             pieces = [read_tensors(folder/name) for name in sorted(names)]
             return {name: v for piece in pieces for name, v in piece.items()}, {}
     raise FileNotFoundError(f"{folder} holds no weights: neither {WEIGHTS}.safetensors "
@@ -641,8 +652,8 @@ def of_ddpm(
 ) -> None:
     "Raise ValueError for a network that other programs would misread."
     if loaded.process in ("flow", "edm"):
-        raise ValueError("What is written is read as a network of DDPM, which predicts ε, "
-                         f"x_0 or v; one of the process {loaded.process} predicts "
+        raise ValueError("What is written is read as a network of DDPM, which predicts "
+                         f"ε, x_0 or v; one of the process {loaded.process} predicts "
                          f"{loaded.predicts}.")
 
 def model_card(
@@ -692,7 +703,8 @@ def write_diffusers(
         model = without_classes(model, y)
     config, folder = config_to_diffusers(model.config), Path(folder)
     scheduler = scheduler_to_diffusers(sched, predicts, model.learned_var)
-    card = model_card(Loaded(model, sched, predicts), name or folder.name, licence, about)
+    card = model_card(Loaded(model, sched, predicts), name or folder.name, licence,
+                      about)
     tensors = renamed(model, diffusers_entries(model))
     tensors = {key: v.float() for key, v in tensors.items()}
     said = dict(null=bool(model.num_classes and model.null))
@@ -749,7 +761,7 @@ def without_remarks(proto):
     return proto
 
 def halve(proto):
-    "Store each large tensor in half precision, with a cast in front of whoever reads it."
+    "Store each large tensor in half precision, with a cast before whoever reads it."
     from onnx import TensorProto, helper, numpy_helper
     casts = []
     for tensor in proto.graph.initializer:
@@ -758,7 +770,8 @@ def halve(proto):
         name = tensor.name
         small = numpy_helper.from_array(values.astype(np.float16), f"{name}.half")
         tensor.CopyFrom(small)
-        casts.append(helper.make_node("Cast", [small.name], [name], to=TensorProto.FLOAT))
+        casts.append(
+            helper.make_node("Cast", [small.name], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *proto.graph.node]
     proto.graph.ClearField("node")
     proto.graph.node.extend(nodes)

@@ -44,12 +44,13 @@ def exercises(
     found = [e for e in _all() if chapter in (None, e.chapter)]
     if not found:
         chapters = ", ".join(dict.fromkeys(e.chapter for e in _all()))
-        raise ValueError(f"There are no exercises for “{chapter}”; there are for {chapters}.")
+        raise ValueError(f"There are no exercises for “{chapter}”; "
+                         f"there are for {chapters}.")
     return found
 
 # %% ../nbs/exercises.ipynb #ed38ac9d
 def state_folder() -> Path:
-    "Where it is noted what is solved: what D2C_STATE names, or else ~/.local/state/d2c."
+    "Where it is noted what is solved: what D2C_STATE names, or ~/.local/state/d2c."
     return Path(os.environ.get("D2C_STATE") or Path.home()/".local"/"state"/"d2c")
 
 def solved() -> dict[str, str]: # name of an exercise → date, such as 2026-11-28
@@ -74,7 +75,8 @@ def remember(
         told = json.dumps({**known, name: date.today().isoformat()}, indent=1)
         write_whole(state_folder()/"exercises.json", told.encode())
     except (OSError, RuntimeError) as error:
-        warnings.warn(f"It could not be noted that {name} is solved: {error}.", stacklevel=2)
+        warnings.warn(f"It could not be noted that {name} is solved: {error}.",
+                      stacklevel=2)
 
 # %% ../nbs/exercises.ipynb #6fb4cb8a
 def checker(
@@ -123,12 +125,13 @@ def progress(
     text, rows = [], ["| exercise | chapter | difficulty | minutes | solved |",
                       "|---|---|---|---|---|"]
     for i, e in enumerate(found):
-        if i == 0 or e.chapter != found[i - 1].chapter: text.append(f"{e.chapter} ({e.part})")
+        if i == 0 or e.chapter != found[i - 1].chapter:
+            text.append(f"{e.chapter} ({e.part})")
         when = known.get(e.name, "")
         text.append(f"  {e.number:<6}{e.title:<38} {e.difficulty:<9}"
                     f"{e.minutes:>3} min  {when}".rstrip())
-        rows.append(f"| {e.number} {e.title} | {e.chapter} | {e.difficulty} | {e.minutes} "
-                    f"| {when} |")
+        rows.append(f"| {e.number} {e.title} | {e.chapter} | {e.difficulty} "
+                    f"| {e.minutes} | {when} |")
     return Shown("\n".join([*text, last]), "\n".join([*rows, "", last]))
 
 def hint(
@@ -157,7 +160,7 @@ def write_notebook(
     name = f"{exercises(chapter)[0].chapter}_exercises.ipynb"
     path = Path(path or name)
     if path.exists():
-        raise FileExistsError(f"{path} is there already, perhaps with your answers in it; "
-                              "give another name, or move it away.")
+        raise FileExistsError(f"{path} is there already, perhaps with your answers in "
+                              "it; give another name, or move it away.")
     write_whole(path, (workbooks_folder()/name).read_bytes())
     return path

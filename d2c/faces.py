@@ -19,11 +19,11 @@ GLASSES = {2: ALL, 4: (1, 2, 3, 8, 9), 6: ALL, 7: (4, 5, 10), 13: {*ALL} - {3, 4
            27: ALL, 28: ALL, 31: ALL, 34: ALL, 36: (9, 10), 37: ALL}
 
 def orl(
-    size: int | tuple[int, int] = 64,       # side of a square, or (height, width), pixels
-    people: Iterable[int] = range(1, 41),   # whose photographs, 1 … 40; ten each
-    label: str | None = "identity",         # "identity", "glasses" or None: the class
-    enlarge: bool = False,                  # beyond the 112 × 92 that they have
-) -> Images:                                # x (N, 1, H, W)
+    size: int | tuple[int, int] = 64,     # side of a square, or (height, width), pixels
+    people: Iterable[int] = range(1, 41), # whose photographs, 1 … 40; ten each
+    label: str | None = "identity",       # "identity", "glasses" or None: the class
+    enlarge: bool = False,                # beyond the 112 × 92 that they have
+) -> Images:                              # x (N, 1, H, W)
     """The ORL photographs of faces, in the order of the people asked for.
 
     Samaria & Harter 1994. Raises ValueError for people or labels that are not there and
@@ -62,9 +62,9 @@ def celeba(
     root: str | Path,          # the folder that has `celeba` in it, as torchvision's
     split: str = "train",      # "train", "valid", "test" or "all"
     size: int | tuple[int, int] = 64, # side of a square, or (height, width), pixels
-    label: str | None = None,  # an attribute, or "identity", to be the class; None: none
+    label: str | None = None,  # an attribute or "identity", to be the class; None: none
     limit: int | None = None,  # read only this many pictures, the first
-    download: bool = False,    # fetch what is not there (torchvision needs gdown for it)
+    download: bool = False,    # fetch what is missing (torchvision needs gdown for it)
     progress: bool = True,     # show a bar
     skip_broken: bool = False, # leave out what cannot be read, with a warning
     workers: int | None = None, # threads that read; None: one for each core
@@ -82,16 +82,18 @@ def celeba(
         raise ValueError(f"The limit must be at least 1 picture, not {limit}.")
     if download: CelebA(str(root), split, download=True)
     folder = Path(root)/"celeba"
-    absent = [name for name in (*LISTS, "img_align_celeba") if not (folder/name).exists()]
+    absent = [name for name in (*LISTS, "img_align_celeba")
+              if not (folder/name).exists()]
     if absent:
         raise FileNotFoundError(f"{folder} lacks {', '.join(absent)}; give the folder "
                                 "that holds `celeba`, or ask for the download.")
-    unreadable = ValueError(f"The lists in {folder} cannot be read; they are cut short or "
-                            "damaged, so get them again.")
+    unreadable = ValueError(f"The lists in {folder} cannot be read; they are cut short "
+                            "or damaged, so get them again.")
     try: lists = _Lists(str(root), split)
     except (ValueError, IndexError, StopIteration, RuntimeError, TypeError, csv.Error):
         raise unreadable from None
-    tables = (lists.filename, lists.identity, lists.attr, lists.bbox, lists.landmarks_align)
+    tables = (lists.filename, lists.identity, lists.attr, lists.bbox,
+              lists.landmarks_align)
     if len({len(table) for table in tables}) > 1: raise unreadable
     names = [name for name in lists.attr_names if name]
     if label not in (None, "identity", *names):
@@ -108,7 +110,8 @@ def celeba(
     if label == "identity":
         who, y = lists.identity[good, 0].unique(return_inverse=True)
         return Images(x, y, [f"person {k}" for k in who.tolist()])
-    return Images(x, lists.attr[good, names.index(label)].long(), [f"not {label}", label])
+    return Images(x, lists.attr[good, names.index(label)].long(),
+                  [f"not {label}", label])
 
 # %% ../nbs/faces.ipynb #c0f0dded
 def write_celeba(

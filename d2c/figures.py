@@ -19,7 +19,8 @@ def use_style() -> None:
     Call it once, first.
     """
     plt.rcParams.update({
-        "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
+        "figure.facecolor": "none", "axes.facecolor": "none",
+        "savefig.facecolor": "none",
         "text.color": GREY, "axes.labelcolor": GREY, "axes.edgecolor": GREY,
         "axes.titlecolor": GREY, "xtick.color": GREY, "ytick.color": GREY,
         "legend.labelcolor": GREY, "legend.frameon": False,

@@ -28,13 +28,14 @@ def continuity_gap(
     x: torch.Tensor, # points, (B, D)
     t: float,        # the time
 ) -> torch.Tensor:   # (B,); 0 where u carries the density along
-    "How far a velocity is from moving a density as it moves. Lipman et al. 2023, eq. 26."
+    "How far u is from moving a density as it moves. Lipman et al. 2023, eq. 26."
     x = x.detach().requires_grad_()
     times = torch.full((len(x),), t, dtype=torch.float64, requires_grad=True)
     score, rate = torch.autograd.grad(log_p(x, times).sum(), (x, times))
     moved = u(x, t)
-    divergence = sum(torch.autograd.grad(moved[:, i].sum(), x, retain_graph=True)[0][:, i]
-                     for i in range(x.shape[1]))
+    divergence = sum(
+        torch.autograd.grad(moved[:, i].sum(), x, retain_graph=True)[0][:, i]
+        for i in range(x.shape[1]))
     return (rate + (moved*score).sum(1) + divergence).detach()
 
 # %% ../nbs/flow.ipynb #980a93b3
@@ -43,7 +44,7 @@ def rates(
     path: Process,
     t,         # a time in [0, T], or times (B,)
 ):             # α, σ, α̇, σ̇: floats, or float64 like t
-    "Where a path is, and how fast it moves. Raises ValueError for a time outside [0, T]."
+    "Where a path is and how fast it moves. Raises ValueError for times outside [0, T]."
     parts = path.alpha, path.sigma
     return (*(path._of(part, t) for part in parts),
             *(path._of(lambda t: slope(part, t), t) for part in parts))
@@ -61,7 +62,7 @@ def moving(
 # %% ../nbs/flow.ipynb #3e270e55
 #| eq: eq-flow-velocity
 def field(
-    denoise: Callable, # denoise(xt, t) → Guess, at the path's times, as `gm.denoiser(path)`
+    denoise: Callable, # denoise(xt, t) → Guess, t on the path, as `gm.denoiser(path)`
     path: Process,
 ) -> Callable:         # u(x, t) → velocity, like x; for x on the path
     "The velocity field that a model's two guesses make."
@@ -214,7 +215,8 @@ def flow_update(
     times: list[float], # from which it will step
 ) -> Callable: # an update for `walk`, with a velocity field in the place of `denoise`
     "Euler's step from x_t to x_s."
-    table = zip(*(c.tolist() for c in rates(path, torch.tensor(times, dtype=torch.float64))))
+    table = zip(*(c.tolist()
+                  for c in rates(path, torch.tensor(times, dtype=torch.float64))))
     at = dict(zip(times, table))
     def update(u, x, t, s, noise):
         velocity = u(x, t)
@@ -245,7 +247,7 @@ def euler_lands(
     path: Process,
     t: float, # from
     s: float, # to
-) -> tuple[float, float]: # what x̂_0 and ε̂ are multiplied by; on the path α(s) and σ(s)
+) -> tuple[float, float]: # what x̂_0 and ε̂ are multiplied by; on the path α(s), σ(s)
     "Where a step of Euler's method leads, in the plane of α and σ."
     alpha, sigma, dalpha, dsigma = rates(path, t)
     return alpha + (s - t)*dalpha, sigma + (s - t)*dsigma
@@ -279,7 +281,7 @@ def logit_normal_times(
     m: float = 0., # mean of ln ς; above 0: more noise
     s: float = 1., # its standard deviation
 ) -> Callable:     # times(B, generator), as `uniform_times`
-    "Times of the straight path with a normal log noise level. Esser et al. 2024, eq. 19."
+    "Times of the straight path whose ln ς is normal. Esser et al. 2024, eq. 19."
     def times(B, generator=None):
         return torch.sigmoid(m + s*torch.special.ndtri(uniform_times(B, generator)))
     return times
@@ -328,7 +330,7 @@ def matched(
     x: torch.Tensor, # data, (B, …)
     generator: torch.Generator | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]: # x_0 and ε, (B, …) each
-    "Noise paired with data of a batch so that they lie near. Tong et al. 2024; needs SciPy."
+    "Data and noise of a batch, paired to lie near. Tong et al. 2024; needs SciPy."
     from scipy.optimize import linear_sum_assignment
     x, eps = independent(x, generator)
     cost = torch.cdist(x.double().flatten(1), eps.double().flatten(1)).square()

@@ -64,8 +64,8 @@ def x0_from_eps(
     """
     abar = sched.at(t)
     if not (abar.all() if torch.is_tensor(abar) else abar):
-        raise ValueError("Where nothing is left of the data (ᾱ = 0) noise cannot say what "
-                         "they were; predict v or x_0, or start below that time.")
+        raise ValueError("Where nothing is left of the data (ᾱ = 0) noise cannot say "
+                         "what they were; predict v or x_0, or start below that time.")
     return (xt - like((1 - abar)**0.5, xt)*eps).div_(like(abar**0.5, xt))
 
 def eps_from_x0(

@@ -28,8 +28,8 @@ def class_log_prob(
     taken = inspect.signature(forward).parameters.values()
     kinds = [p.kind for p in taken if p.kind != p.KEYWORD_ONLY]
     if len(kinds) < 2 and inspect.Parameter.VAR_POSITIONAL not in kinds:
-        raise TypeError("The classifier takes only an image; guidance needs one that was "
-                        "trained on noisy images and takes (xt, t).")
+        raise TypeError("The classifier takes only an image; guidance needs one that "
+                        "was trained on noisy images and takes (xt, t).")
 
     def log_prob(xt, t):
         logits = classifier(xt, times_like(t, xt))
@@ -37,8 +37,9 @@ def class_log_prob(
             raise ValueError(f"There are {len(y)} classes for {len(logits)} images; "
                              "give one for each image.")
         if y.min() < 0 or y.max() >= logits.shape[1]:
-            raise ValueError(f"The classifier knows the classes 0 … {logits.shape[1] - 1} "
-                             f"and is asked for {y.min()} … {y.max()}.")
+            raise ValueError("The classifier knows the classes 0 … "
+                             f"{logits.shape[1] - 1} and is asked for "
+                             f"{y.min()} … {y.max()}.")
         return logits.log_softmax(1).gather(1, y[:, None])[:, 0]
     return log_prob
 
@@ -139,8 +140,8 @@ def classifier_free_guidance(
     """Steer a model by the classifier that it contains. Ho & Salimans 2022, eq. 6.
 
     Both answers come from one evaluation of twice the batch; where γ is 0 or 1 one
-    answer is enough. Raises ValueError for a scale that is not finite, and, when called,
-    for another number of classes than images, or classes outside 0 … null.
+    answer is enough. Raises ValueError for a scale that is not finite, and, when
+    called, for another number of classes than images, or classes outside 0 … null.
     """
     if not callable(scale): scale_at(scale, 0)
     if y.min() < 0 or y.max() > null:

@@ -40,7 +40,7 @@ def gradient_factor(
     predicts: str,      # "eps", "x0", "v" or "score"
     abar: torch.Tensor, # ᾱ_t, above 0
 ) -> torch.Tensor:      # h_t, of the same shape
-    "How the classifier's gradient enters a prediction. Raises ValueError for another one."
+    "How the classifier's gradient enters a prediction. Raises ValueError for another."
     if predicts not in TARGETS:
         raise ValueError(f"A prediction is {', '.join(TARGETS)}, not “{predicts}”.")
     return TARGETS[predicts](abar)
@@ -107,7 +107,7 @@ RIGHT = dict(
     join=lambda u, g, gamma: u + gamma*(g - u),
     after=lambda out, u, g: out,
     nothing=lambda y: None, asked=same, when=same, then=same, # asked of the network
-    base=same, look=None, h=None, amount=same,               # of a classifier's guidance
+    base=same, look=None, h=None, amount=same,               # of a classifier's guide
     where=same, total=torch.sum, turned=same,                 # of the gradient
     what=lambda logits, y, scale: logits.log_softmax(1).gather(1, y[:, None]),
 )
@@ -138,58 +138,68 @@ FREE = {
     Mistake("halves swapped", "The answers without and with the class are exchanged: "
             "(1 − γ)·given + γ·without. It steers away from the class.", SCALE):
         {"halves": lambda u, g: (g, u)},
-    Mistake("the other weight", "The scale is γ where the paper's w = γ − 1 is meant, or w "
-            "where γ is: the difference is added to the conditional answer.", SCALE):
+    Mistake("the other weight", "The scale is γ where the paper's w = γ − 1 is meant, "
+            "or w where γ is: the difference is added to the conditional answer.",
+            SCALE):
         lambda r: {"gamma": lambda s: 2*s + 1 - r["gamma"](s)},
     Mistake("sign of the difference", "The difference is without − given.", SCALE):
         {"join": lambda u, g, c: u - c*(g - u)},
     Mistake("unconditional answer forgotten", "What is returned is γ·given.", SCALE):
         {"join": lambda u, g, c: c*g},
-    Mistake("scaled answer added", "γ·given is added to the unconditional answer, which is "
-            "not subtracted from it: the two factors do not add up to 1.", SCALE):
+    Mistake("scaled answer added", "γ·given is added to the unconditional answer, "
+            "which is not subtracted from it: the two factors do not add up to 1.",
+            SCALE):
         {"join": lambda u, g, c: u + c*g},
     Mistake("difference alone", "The unconditional answer is not added back.", SCALE):
         {"join": lambda u, g, c: c*(g - u)},
-    Mistake("weighted mean", "The answers are averaged with the weights 1 and γ: between "
-            "the two, never beyond.", SCALE):
+    Mistake("weighted mean", "The answers are averaged with the weights 1 and γ: "
+            "between the two, never beyond.", SCALE):
         {"join": lambda u, g, c: (u + c*g)/(1 + c)},
-    Mistake("off up to 1", "For scales up to 1 the answer given the class is returned.", SCALE):
+    Mistake("off up to 1", "For scales up to 1 the answer given the class is returned.",
+            SCALE):
         {"join": lambda u, g, c: torch.where(torch.as_tensor(c) > 1, u + c*(g - u), g)},
-    Mistake("scale twice", "The difference is multiplied by the scale twice, γ².", SCALE):
+    Mistake("scale twice", "The difference is multiplied by the scale twice, γ².",
+            SCALE):
         gamma(lambda c: c*c),
     Mistake("whole numbers", "The scale is cut to a whole number.", SCALE):
         gamma(lambda c: torch.as_tensor(c).floor()),
-    Mistake("rescaled", "The guided answer is rescaled towards the spread of the conditional "
-            "one (φ = 0.7), which was not claimed.", SCALE):
+    Mistake("rescaled", "The guided answer is rescaled towards the spread of the "
+            "conditional one (φ = 0.7), which was not claimed.", SCALE):
         {"after": lambda out, u, g: rescaled(out, g)},
-    Mistake("clipped", "The guided answer is clipped to [−1, 1]; noise does not lie there.", SCALE):
+    Mistake("clipped", "The guided answer is clipped to [−1, 1]; "
+            "noise does not lie there.", SCALE):
         {"after": lambda out, u, g: out.clamp(-1, 1)},
     Mistake("three channels", "Only the first three channels are guided.", SCALE):
         {"after": lambda out, u, g: torch.cat([out[:, :3], g[:, 3:]], 1)},
 }
 ONE_ANSWER = {
-    Mistake("conditional answer alone", "Both halves are given the class, or the scale is "
-            "ignored; guidance does nothing.", SCALE): {"halves": lambda u, g: (g, g)},
+    Mistake("conditional answer alone", "Both halves are given the class, or the scale "
+            "is ignored; guidance does nothing.", SCALE):
+        {"halves": lambda u, g: (g, g)},
     Mistake("unconditional answer alone", "Neither half is given the class.", SCALE):
         {"halves": lambda u, g: (u, u)},
 }
 NETWORK = {
-    Mistake("null class not passed", "The network is asked for the class both times; guidance "
-            "does nothing, at any scale.", SCALE): {"nothing": same},
-    Mistake("class not passed", "The network is asked for any class both times.", SCALE):
+    Mistake("null class not passed", "The network is asked for the class both times; "
+            "guidance does nothing, at any scale.", SCALE): {"nothing": same},
+    Mistake("class not passed", "The network is asked for any class both times.",
+            SCALE):
         {"asked": lambda y: None},
     Mistake("class 0 for none", "Class 0 stands for any class, and it is one of them.",
             "eq-unet-label-dropout"): {"nothing": torch.zeros_like},
-    Mistake("class after", "The network is asked for the class after the one that is wanted.",
-            "eq-unet-label-dropout"): {"asked": lambda y: y + 1},
-    Mistake("halves interleaved", "The batch holds the two questions of each image side by "
-            "side, and its answers are split in the middle.", SCALE):
+    Mistake("class after", "The network is asked for the class after the one "
+            "that is wanted.", "eq-unet-label-dropout"): {"asked": lambda y: y + 1},
+    Mistake("halves interleaved", "The batch holds the two questions of each image "
+            "side by side, and its answers are split in the middle.", SCALE):
         {"halves": lambda u, g: torch.stack([u, g], 1).flatten(0, 1).chunk(2)},
-    Mistake("two times", "The question without the class is asked at the time before.", SCALE):
+    Mistake("two times", "The question without the class is asked at the time before.",
+            SCALE):
         {"when": lambda t: t - 1},
-    Mistake("time before", "The network is told the time before the one it is asked at.", SCALE):
+    Mistake("time before", "The network is told the time before "
+            "the one it is asked at.", SCALE):
         {"when": lambda t: t - 1, "then": lambda t: t - 1},
-    Mistake("time after", "The network is told the time after the one it is asked at.", SCALE):
+    Mistake("time after", "The network is told the time after "
+            "the one it is asked at.", SCALE):
         {"when": lambda t: t + 1, "then": lambda t: t + 1},
     **FREE,
 }
@@ -201,72 +211,93 @@ BOTH = {
         {"gamma": lambda s: torch.ones_like(torch.as_tensor(s))},
     Mistake("scale twice", "The gradient is multiplied by the scale twice, γ².", EPS):
         gamma(lambda c: c*c),
-    Mistake("gradient alone", "What was to be guided is not added.", EPS): {"base": torch.zeros_like},
+    Mistake("gradient alone", "What was to be guided is not added.", EPS):
+        {"base": torch.zeros_like},
 }
 CLASSIFIER = {
-    Mistake("sign of the guidance", "The gradient is added with the wrong sign: it steers "
-            "away from the class.", EPS): sided(lambda h: -h),
-    Mistake("factor forgotten", "The factor √(1 − ᾱ_t), or what another prediction has for "
-            "it, is missing, as if it could be absorbed into the scale.", EPS): sided(torch.sign),
-    Mistake("ᾱ for 1 − ᾱ", "√ᾱ_t stands where √(1 − ᾱ_t) belongs, and the reverse.", EPS):
+    Mistake("sign of the guidance", "The gradient is added with the wrong sign: it "
+            "steers away from the class.", EPS): sided(lambda h: -h),
+    Mistake("factor forgotten", "The factor √(1 − ᾱ_t), or what another prediction has "
+            "for it, is missing, as if it could be absorbed into the scale.", EPS):
+        sided(torch.sign),
+    Mistake("ᾱ for 1 − ᾱ", "√ᾱ_t stands where √(1 − ᾱ_t) belongs, and the reverse.",
+            EPS):
         lambda r: {"h": lambda abar: r["h"](1 - abar)},
-    Mistake("a root missing", "1 − ᾱ_t stands for its root.", EPS): sided(lambda h: h*h.abs()),
+    Mistake("a root missing", "1 − ᾱ_t stands for its root.", EPS):
+        sided(lambda h: h*h.abs()),
     Mistake("a root too many", "The factor's root is taken once more.", EPS):
         sided(lambda h: h.sign()*h.abs()**.5),
-    Mistake("divided", "The gradient is divided by its factor.", EPS): sided(lambda h: 1/h),
+    Mistake("divided", "The gradient is divided by its factor.", EPS):
+        sided(lambda h: 1/h),
     Mistake("time before", "ᾱ is looked up one place too early.", EPS): near(-1),
     Mistake("time after", "ᾱ is looked up one place too late.", EPS): near(1),
-    Mistake("α for ᾱ", "The factor has α_t of a single step, not the product ᾱ_t.", EPS):
+    Mistake("α for ᾱ", "The factor has α_t of a single step, not the product ᾱ_t.",
+            EPS):
         lambda r: {"look": lambda t: r["look"](t)/r["look"](t, -1)},
-    **{Mistake(f"factor of {name}", f"The gradient has the factor that belongs to {name}.",
-               "eq-guides-targets"): {"h": h} for name, h in TARGETS.items()},
+    **{Mistake(f"factor of {name}", "The gradient has the factor that belongs to "
+               f"{name}.", "eq-guides-targets"): {"h": h}
+       for name, h in TARGETS.items()},
     **BOTH,
 }
 SHIFT = "eq-guidance-mean"
 MEAN = {
-    Mistake("standard deviation for variance", "The gradient is multiplied by σ.", SHIFT):
+    Mistake("standard deviation for variance", "The gradient is multiplied by σ.",
+            SHIFT):
         {"amount": torch.sqrt},
-    Mistake("variance forgotten", "The gradient is added as it is.", SHIFT): {"amount": torch.ones_like},
-    Mistake("variance twice", "The gradient is multiplied by σ⁴.", SHIFT): {"amount": torch.square},
-    Mistake("log-variance", "The gradient is multiplied by log σ².", SHIFT): {"amount": torch.log},
-    Mistake("variance taken for its logarithm", "The gradient is multiplied by exp(σ²).", SHIFT):
+    Mistake("variance forgotten", "The gradient is added as it is.", SHIFT):
+        {"amount": torch.ones_like},
+    Mistake("variance twice", "The gradient is multiplied by σ⁴.", SHIFT):
+        {"amount": torch.square},
+    Mistake("log-variance", "The gradient is multiplied by log σ².", SHIFT):
+        {"amount": torch.log},
+    Mistake("variance taken for its logarithm", "The gradient is multiplied "
+            "by exp(σ²).", SHIFT):
         {"amount": torch.exp},
     Mistake("sign of the guidance", "The gradient is subtracted from the mean.", SHIFT):
         {"amount": torch.neg},
-    Mistake("sign and root of the noise's form", "The gradient has −σ, as if the noise were "
-            "guided and not the mean.", SHIFT): {"amount": lambda var: -var**.5},
+    Mistake("sign and root of the noise's form", "The gradient has −σ, as if the noise "
+            "were guided and not the mean.", SHIFT): {"amount": lambda var: -var**.5},
     **BOTH,
 }
 WHAT = "eq-guides-classifier"
 GRADIENT = {
     Mistake("mean over the batch", "The log-probabilities are averaged before they are "
-            "differentiated: every gradient is divided by the batch size.", WHAT): {"total": torch.mean},
-    Mistake("gradient of the logit", "The logit is differentiated, without the softmax.", WHAT):
+            "differentiated: every gradient is divided by the batch size.", WHAT):
+        {"total": torch.mean},
+    Mistake("gradient of the logit", "The logit is differentiated, "
+            "without the softmax.", WHAT):
         {"what": lambda logits, y, s: logits.gather(1, y[:, None])},
     Mistake("gradient of the probability", "The probability is differentiated, not its "
-            "logarithm.", WHAT): {"what": lambda logits, y, s: logits.softmax(1).gather(1, y[:, None])},
-    Mistake("softmax over the batch", "The softmax runs over the images, not the classes.", WHAT):
+            "logarithm.", WHAT):
+        {"what": lambda logits, y, s: logits.softmax(1).gather(1, y[:, None])},
+    Mistake("softmax over the batch", "The softmax runs over the images, "
+            "not the classes.", WHAT):
         {"what": lambda logits, y, s: logits.log_softmax(0).gather(1, y[:, None])},
     Mistake("scale inside the softmax", "The logits are multiplied by the scale: that "
             "sharpens the classifier, p(y | x)^γ normalised again.", WHAT):
-        {"what": lambda logits, y, s: (torch.as_tensor(s).reshape(-1, 1)*logits).log_softmax(1)
-                                                                   .gather(1, y[:, None]),
+        {"what": lambda logits, y, s: (torch.as_tensor(s).reshape(-1, 1)*logits)
+                                      .log_softmax(1).gather(1, y[:, None]),
          "gamma": lambda s: 1.},
     Mistake("the likeliest class", "The likeliest class is made likelier, not the one "
-            "asked for.", WHAT): {"what": lambda logits, y, s: logits.log_softmax(1).amax(1)},
+            "asked for.", WHAT):
+        {"what": lambda logits, y, s: logits.log_softmax(1).amax(1)},
     Mistake("class after", "The class after the one asked for is made likelier.", WHAT):
         {"what": lambda logits, y, s: logits.log_softmax(1).gather(1, y[:, None] + 1)},
-    Mistake("sign of the guidance", "The cross-entropy is differentiated, which is minus the "
-            "log-probability.", WHAT): {"turned": torch.neg},
-    Mistake("gradient normalised", "The gradient of each image is divided by its length.", WHAT):
+    Mistake("sign of the guidance", "The cross-entropy is differentiated, which is "
+            "minus the log-probability.", WHAT): {"turned": torch.neg},
+    Mistake("gradient normalised", "The gradient of each image is divided "
+            "by its length.", WHAT):
         {"turned": lambda g: g/g.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)},
     Mistake("sign of the gradient alone", "Only the sign of each entry is kept.", WHAT):
         {"turned": torch.sign},
-    Mistake("clipped input", "The classifier is shown the noisy image clipped to [−1, 1].", WHAT):
+    Mistake("clipped input", "The classifier is shown the noisy image "
+            "clipped to [−1, 1].", WHAT):
         {"where": lambda x: x.clamp(-1, 1)},
-    Mistake("time before", "The classifier is told the time before the one it is asked at.", WHAT):
+    Mistake("time before", "The classifier is told the time before "
+            "the one it is asked at.", WHAT):
         {"then": lambda t: t - 1},
-    Mistake("time after", "The classifier is told the time after the one it is asked at.", WHAT):
+    Mistake("time after", "The classifier is told the time after "
+            "the one it is asked at.", WHAT):
         {"then": lambda t: t + 1},
     Mistake("clean classifier", "The classifier is told t = 0 at every time.", WHAT):
         {"then": torch.zeros_like},
@@ -290,7 +321,8 @@ def mistaken(
     *changes,       # what mistakes replace: parts, or a function of the right ones
 ) -> dict:          # parts
     "The parts of a formula with mistakes in it."
-    for change in changes: right = {**right, **(change(right) if callable(change) else change)}
+    for change in changes:
+        right = {**right, **(change(right) if callable(change) else change)}
     return right
 
 # %% ../nbs/guides.ipynb #91f1b42f
@@ -312,7 +344,8 @@ def known_network(
                            f"and {len(y)} classes.")
         if y.min() < -1 or y.max() >= CLASSES:
             raise Complaint(f"The network was asked for class {y.max()} and knows 0 … "
-                           f"{CLASSES - 1}; if that stands for any class, say null={y.max()}.")
+                           f"{CLASSES - 1}; if that stands for any class, say "
+                           f"null={y.max()}.")
         return table.to(x)[y]*time_factor(t.to(x)).reshape(-1, 1, 1, 1) + x/2
     return model
 
@@ -320,7 +353,8 @@ def known_network(
 ANSWERS = ["the answer without the class", "the answer given the class"]
 NAMES = {
     "free": ANSWERS, "network": ANSWERS, "classifier": ["the answer", "the gradient"],
-    "mean": ["the mean", "the gradient"], "gradient": ["the gradient of log p(y | x_t)"],
+    "mean": ["the mean", "the gradient"],
+    "gradient": ["the gradient of log p(y | x_t)"],
 }
 
 def probes(
@@ -360,17 +394,21 @@ def read(
     asked: list,   # of `probes`
 ) -> Reading:
     "The factors that a guide has, in each image at each probe."
-    value = factors(torch.cat(answers), *map(torch.cat, zip(*(features for *_, features in asked)))).flatten()
+    value = factors(torch.cat(answers), *map(torch.cat, zip(*(
+        features for *_, features in asked)))).flatten()
     value = torch.where(value.abs() < 1e-6, 0., value) # for the report's sake
-    names = [f"{what} ({said}, image {i})" for said, *_ in asked for i in range(1, SHAPE[0] + 1)
-             for what in [*(f"factor of {name}" for name in NAMES[kind]), "unexplained rest"]]
+    names = [f"{what} ({said}, image {i})"
+             for said, *_ in asked for i in range(1, SHAPE[0] + 1)
+             for what in [*(f"factor of {name}" for name in NAMES[kind]),
+                          "unexplained rest"]]
     return Reading(names, value, torch.zeros_like(value))
 
 # %% ../nbs/guides.ipynb #4b79e29b
 @functools.lru_cache(8)
 def claims(kind, sched, predicts, weight, first, null, scales, n):
-    "What the right formula would show in the first n probes, and what each mistake would."
-    asked, right = probes(kind, sched, scales, first, null)[:n], parts(sched, predicts, weight, first)
+    "What the right formula shows in the first n probes, and what each mistake does."
+    asked, right = (probes(kind, sched, scales, first, null)[:n],
+                    parts(sched, predicts, weight, first))
     def claim(change):
         guide = ask(mistaken(right, change), kind)
         return read([guide(*args) for _, args, _ in asked], kind, asked).value
@@ -381,7 +419,7 @@ def answer(guide, args, seed=0):
 
 def guidance(
     guide: Callable,               # of the kind's form
-    kind: str,                     # "free", "network", "classifier", "mean" or "gradient"
+    kind: str,                     # "free", "network", "classifier", "mean", "gradient"
     sched: Schedule | None = None, # for "classifier", whose factor depends on ᾱ_t
     predicts: str = "eps",         # what "classifier" guides: or "x0", "v", "score"
     weight: str = "scale",         # "scale" is γ, 1 for no guidance; "w": γ = 1 + w
@@ -391,9 +429,9 @@ def guidance(
 ) -> Report:
     """Whether guidance is right, and if not, which mistake it makes.
 
-    Images are (3, 4, 8, 8), t and y (3,). Raises ValueError for another kind, prediction
-    or weight, for a missing schedule, and for a guide that cannot be judged, since it
-    fails or returns no such image.
+    Images are (3, 4, 8, 8), t and y (3,). Raises ValueError for another kind,
+    prediction or weight, for a missing schedule, and for a guide that cannot be judged,
+    since it fails or returns no such image.
     """
     if kind not in CATALOGUE:
         raise ValueError(f"A kind of guidance is {', '.join(CATALOGUE)}, not “{kind}”.")
@@ -407,7 +445,7 @@ def guidance(
     for probe in probes(kind, sched, scales, first, null):
         try: one, two = (answer(guide, probe[1], seed) for seed in range(2))
         except ValueError:
-            if torch.is_tensor(probe[1][-1]): continue   # it takes no scale for each image
+            if torch.is_tensor(probe[1][-1]): continue   # it takes no scale per image
             raise
         if not one.equal(two):
             raise ValueError("The guide gives two answers to the same question.")

@@ -54,7 +54,8 @@ def mask(
 ) -> Linear:             # A x is 0 where they are not
     "See some of the numbers. Raises ValueError if none is seen."
     on = known.double()
-    if not on.any(): raise ValueError("The mask hides everything; let something be seen.")
+    if not on.any(): raise ValueError("The mask hides everything; "
+                                      "let something be seen.")
     def solve(r, a, b): return _like(_inverted(on, a, b), r)*r
     return Linear(lambda x: _like(on, x)*x, lambda r: _like(on, r)*r, solve)
 
@@ -93,7 +94,8 @@ def posterior_given(
     """
     A, y = A.double(), y.double()
     if not sigma_y > 0:
-        raise ValueError(f"The measurement needs some noise, σ_y > 0, and has {sigma_y}.")
+        raise ValueError(f"The measurement needs some noise, σ_y > 0, "
+                         f"and has {sigma_y}.")
     if A.shape != (*y.shape, gm.m.shape[1]):
         raise ValueError(f"A measurement of {len(y)} numbers of {gm.m.shape[1]} "
                          f"dimensions needs a matrix of that shape, not {(*A.shape,)}.")
@@ -134,7 +136,7 @@ def posterior_errors(
     law: GaussianMixture, # what they should come from
     generator: torch.Generator | None = None, # of directions and exact samples
 ) -> torch.Tensor:        # of mean, covariance, weights, and sliced Wasserstein, (4,)
-    "How far samples are from a law; 0 at the truth, of order n^{-1/2} for exact samples."
+    "How far samples are from a law; 0 at the truth, of order n^{-1/2} for exact ones."
     x, (m, C) = x.double(), moments(law)
     n, D = x.shape
     w = law.classify(x).exp().mean(0)
@@ -248,7 +250,8 @@ def dps(
         raise ValueError(f"DPS divides by the noise σ_y, which must be above 0 and is "
                          f"{sigma_y}; give a small one, or use ΠGDM.")
     def guided(xt, t):
-        guess, _, g = _pulled(denoise, xt, t, lambda x0: log_fit(op, x0, y, sigma_y, 0.))
+        guess, _, g = _pulled(denoise, xt, t,
+                              lambda x0: log_fit(op, x0, y, sigma_y, 0.))
         return _shifted(sched, guess, t, g)
     return guided
 
@@ -299,8 +302,8 @@ def twisted_update(
     past = [0.]
     def update(denoise, x, t, s, noise):
         if len(x) % particles:
-            raise ValueError(f"A batch of {len(x)} cannot be shared out among groups of "
-                             f"{particles} particles; give a multiple.")
+            raise ValueError(f"A batch of {len(x)} cannot be shared out among groups "
+                             f"of {particles} particles; give a multiple.")
         rows = lambda v: v.double().reshape(-1, particles)
         def survivors(log_w):
             v = torch.special.ndtr(noise().flatten(1)[::particles, :1].double())

@@ -34,8 +34,8 @@ def guided(
     loaded: Loaded,
     y: torch.Tensor,    # classes, (B,)
     scale: float = 1.,  # γ
-    classifier: str | Callable | None = None, # that guides, or its name; None: without one
-    interval: tuple[int, int] | None = None, # guide from the first time to the last only
+    classifier: str | Callable | None = None, # that guides, or its name; None: none
+    interval: tuple[int, int] | None = None, # guide only from first time to last
 ) -> Callable:          # denoise(xt, t) → Guess, for t an int
     """A model that is asked for classes.
 
@@ -47,15 +47,17 @@ def guided(
     if classifier:
         if isinstance(classifier, str): classifier = load(classifier).model.to(y.device)
         denoise = loaded.denoiser(None if null else y)
-        return classifier_guidance(denoise, class_log_prob(classifier, y), loaded.sched, scale)
+        return classifier_guidance(
+            denoise, class_log_prob(classifier, y), loaded.sched, scale)
     if not null and scale != 1:
-        raise ValueError("This network was always told the class, so there is no answer "
-                         "without it to steer from; leave the scale at 1, or guide it by "
-                         "a classifier.")
+        raise ValueError(
+            "This network was always told the class, so there is no answer without it "
+            "to steer from; leave the scale at 1, or guide it by a classifier.")
     if not loaded.model.num_classes:
         raise ValueError("This network knows no classes; give the name of a classifier "
                          "that guides it, such as mnist-noisy-classifier.")
-    return classifier_free_guidance(loaded.denoiser(), y, loaded.model.num_classes, scale)
+    return classifier_free_guidance(loaded.denoiser(), y, loaded.model.num_classes,
+                                    scale)
 
 NOISY = "ddim", "dpmpp-2m" # solvers that can add fresh noise
 
@@ -72,9 +74,10 @@ def maker(
     if sampler not in ("ddpm", *SOLVERS):
         raise ValueError(f"The sampler is ddpm, {', '.join(SOLVERS)}, not {sampler}.")
     if eta is not None and sampler not in NOISY:
-        raise ValueError(f"An η is for the samplers {' and '.join(NOISY)}; {sampler} has "
-                         "none.")
-    if sampler != "ddpm": return partial(SOLVERS[sampler], **{} if eta is None else {"eta": eta})
+        raise ValueError(f"An η is for the samplers {' and '.join(NOISY)}; {sampler} "
+                         "has none.")
+    if sampler != "ddpm":
+        return partial(SOLVERS[sampler], **{} if eta is None else {"eta": eta})
     return learned_update if var == "learned" else partial(ddpm_update, var=var)
 
 def draw(
@@ -84,11 +87,13 @@ def draw(
     steps: int = 50,               # of the sampler
     eta: float | None = None,      # share of DDPM's noise, for ddim and dpmpp-2m
     # how to step; without it, ddim if there is an η, else ddpm
-    sampler: Literal["ddpm", "ddim", "heun", "dpm-2", "dpmpp-2m", "dpmpp-3m", "adams"] | None = None,
-    # DDPM's variance; without it, learned by a network that has learnt it, else beta_tilde
+    sampler: Literal["ddpm", "ddim", "heun", "dpm-2", "dpmpp-2m", "dpmpp-3m",
+                     "adams"] | None = None,
+    # DDPM's variance; without it, learned if the network has learnt it, else beta_tilde
     var: Literal["beta_tilde", "beta", "learned"] | None = None,
     # of the times; karras and lambda: of noise levels, so that times are not whole
-    spacing: Literal["trailing", "leading", "linspace", "quadratic", "karras", "lambda"] = "trailing",
+    spacing: Literal["trailing", "leading", "linspace", "quadratic", "karras",
+                     "lambda"] = "trailing",
     clip: bool = True,             # clip x̂_0 to [−1, 1]
     seed: int = 0,                 # of the noise
     batch_size: int = 250,         # at a time; it changes the speed and nothing else
@@ -102,12 +107,13 @@ def draw(
 
     Each sample has its own generator, which the seed and its number determine; a folder
     is for one network and one set of options, whatever n, seed and batch size.
-    Raises ValueError if there are not as many classes as samples, for a learned variance
-    of a network that has learnt none, or for an η of a sampler without.
+    Raises ValueError if there are not as many classes as samples, for a learned
+    variance of a network that has learnt none, or for an η of a sampler without.
     """
     learned = getattr(loaded.model, "learned_var", False)
     if var == "learned" and not learned:
-        raise ValueError("This network has learnt no variance; choose beta_tilde or beta.")
+        raise ValueError("This network has learnt no variance; "
+                         "choose beta_tilde or beta.")
     if y is None and guidance: raise ValueError("Guidance needs classes; give y.")
     if y is not None and len(y) != n:
         raise ValueError(f"{n:,} samples need as many classes, not {len(y):,}.")
@@ -124,7 +130,8 @@ def draw(
             out.append(load_file(kept)["x"])
             continue
         each = [seeded(seed, i) for i in range(start, stop)]
-        xT = normal(torch.empty(stop - start, model.channels, *model.size), each).to(device)
+        xT = normal(torch.empty(stop - start, model.channels, *model.size),
+                    each).to(device)
         denoise = (loaded.denoiser() if y is None
                    else guided(loaded, y[start:stop].to(device), **guidance))
         if clip: denoise = clipped(denoise, loaded.sched)
@@ -174,7 +181,7 @@ def memory(
     n: int = 500, # samples, half of them with glasses
     **options,    # of `draw`
 ) -> Report:
-    "How much a network of faces remembers of the photographs, and of their mirror images."
+    "How much a network of faces remembers of the photographs and their mirror images."
     fit, aside = orl(64, range(1, 35)).x, orl(64, range(35, 41)).x
     x = draw(loaded, n, torch.arange(n)%2, **options)
     return remembered(x, torch.cat([fit, fit.flip(-1)]), aside)
@@ -211,7 +218,8 @@ MEASUREMENTS = {
         *[dict(steps=k, eta=0.) for k in (10, 20, 50, 100)],
         dict(steps=10), dict(steps=20), dict(steps=50), dict(steps=1000),
         *[dict(steps=k, n=2000, **noise) for k in (10, 20, 50, 100, 1000)
-          for noise in (dict(eta=0.), dict(eta=.2), dict(eta=.5), {}, dict(var="beta"))],
+          for noise in (dict(eta=0.), dict(eta=.2), dict(eta=.5), {},
+                        dict(var="beta"))],
         *[dict(steps=k, n=2000, eta=0., spacing="quadratic") for k in (10, 20, 50)],
         *[dict(steps=20, eta=0., scale=scale) for scale in (0., 1.25)],
         *[dict(steps=20, n=2000, eta=0., scale=scale)
@@ -229,7 +237,8 @@ MEASUREMENTS = {
                        for scale in (1., 4.)],
                      ("likelihood", dict(var="beta")),
                      ("likelihood", dict(var="beta_tilde"))],
-    "orl-faces": [("memory", dict(steps=50, eta=0., scale=scale)) for scale in (1., 2.)]}
+    "orl-faces": [("memory", dict(steps=50, eta=0., scale=scale))
+                  for scale in (1., 2.)]}
 
 def measure(
     name: str,                   # of weights that ship
@@ -239,15 +248,16 @@ def measure(
 ) -> None:
     """Measure what is not yet on the card of a network that ships.
 
-    Each result goes to the card at once: "what", "options", "result", "seconds" (None for
-    samples drawn with a break), "hardware" and "sha256", the weights' fingerprint.
+    Each result goes to the card at once: "what", "options", "result", "seconds" (None
+    for samples drawn with a break), "hardware" and "sha256", the weights' fingerprint.
     """
     loaded, about = load(name), card(name)
     loaded.model.to(this_process().device)
     done = [row for row in about["measured"] or []
             if row["sha256"] == about["sha256"] and not again]
     for what, options in MEASUREMENTS[name]:
-        if any((row["what"], row["options"]) == (what, options) for row in done): continue
+        if any((row["what"], row["options"]) == (what, options) for row in done):
+            continue
         if progress: print(f"{name}, {what}: {options}")
         more, broken = {}, False
         if what in ("quality", "memory"):
@@ -257,7 +267,8 @@ def measure(
         start = time.perf_counter()
         result = globals()[what](loaded, **options, **more)
         seconds = None if broken else round(time.perf_counter() - start)
-        if isinstance(result, Report): result = {k: v._asdict() for k, v in result.items()}
+        if isinstance(result, Report):
+            result = {k: v._asdict() for k, v in result.items()}
         done.append(dict(what=what, options=options, result=result, seconds=seconds,
                          hardware=machine(), sha256=about["sha256"]))
         write_card(name, measured=[row for planned in MEASUREMENTS[name] for row in done
@@ -285,15 +296,16 @@ def make(
     commit: str = "",             # of the code, for the card
     **options,                    # of `fit`
 ) -> None:
-    """Train a network that ships again, as its recipe says, and put it into the package.
+    """Train a network that ships again, by its recipe, and put it into the package.
 
     Raises ValueError for another name. Interrupted, it can be called again.
     """
     if name not in RECIPES:
-        raise ValueError(f"There is no recipe “{name}”; there are {', '.join(RECIPES)}.")
+        raise ValueError(f"There is no recipe “{name}”; "
+                         f"there are {', '.join(RECIPES)}.")
     recipe, run, start = RECIPES[name], Path(folder)/name, time.perf_counter()
     result = recipe.train(run, **options)
-    if int(os.environ.get("RANK", 0)): return        # of several processes the first writes
+    if int(os.environ.get("RANK", 0)): return    # of several processes the first writes
     clock = run/"minutes.txt"
     minutes = (time.perf_counter() - start)/60
     if clock.exists(): minutes += float(clock.read_text())

@@ -65,8 +65,10 @@ def remembered(
     def mean(a): return a.float().mean().item()
     def score(a, real):
         return Score(mean(a), 1.96*bootstrap(mean, a, seed=seed), mean(real))
-    def nearest(v):      # a mirror image is as far from v as the picture from v's mirror image
-        both = [neighbours(u, train, 2)[0] for u in ((v, v.flip(-1)) if mirror else (v,))]
+    def nearest(v):
+        # a mirror image is as far from v as the picture from v's mirror image
+        both = [neighbours(u, train, 2)[0]
+                for u in ((v, v.flip(-1)) if mirror else (v,))]
         return torch.cat(both, 1).topk(2, largest=False).values
     near, real = nearest(x), nearest(aside)
     levels = 127.5/train[0].numel()**0.5

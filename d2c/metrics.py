@@ -61,7 +61,8 @@ def frechet(
     a set has fewer than 10·D.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+    if (a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]
+            or min(len(a), len(b)) < 2):
         raise ValueError("Features of shapes (N, D) and (M, D) with at least two rows "
                          f"are needed, not {(*a.shape,)} and {(*b.shape,)}.")
     n, D = min(len(a), len(b)), a.shape[1]
@@ -87,7 +88,8 @@ def floor(
     if n > len(real):
         raise ValueError(f"A floor for {n:,} samples needs as many real pictures, and "
                          f"there are {len(real):,}; give more, or judge fewer samples.")
-    return frechet(real[torch.randperm(len(real), generator=seeded(seed))[:n]], reference)
+    return frechet(real[torch.randperm(len(real), generator=seeded(seed))[:n]],
+                   reference)
 
 # %% ../nbs/metrics.ipynb #22df78e4
 #| eq: eq-metrics-bias
@@ -137,7 +139,8 @@ def inside(
     Raises ValueError for a set of k or fewer.
     """
     if len(of) <= k:
-        raise ValueError(f"A set of more than k = {k} pictures is needed, not {len(of)}.")
+        raise ValueError(f"A set of more than k = {k} pictures is needed, "
+                         f"not {len(of)}.")
     # the nearest of all is the point itself
     radius = torch.cat([torch.cdist(b, of).topk(k + 1, largest=False).values[:, k]
                         for b in of.split(1000)])
@@ -182,7 +185,8 @@ def neighbours(
         part = flat(train[start:start + 10_000])
         far = torch.cat([torch.cdist(flat(b), part) for b in x.split(250)])
         near = torch.cat([near, far], 1)
-        index = torch.cat([index, start + torch.arange(len(part)).expand(len(x), -1)], 1)
+        index = torch.cat([index, start + torch.arange(len(part)).expand(len(x), -1)],
+                          1)
         near, best = near.topk(k, largest=False)
         index = index.gather(1, best)
     distance = torch.stack([(flat(x) - flat(train[i])).norm(dim=1) for i in index.T], 1)
@@ -267,14 +271,15 @@ def evaluate(
 def inception(
     path: str | Path, # weights in torch-fidelity's format
 ) -> Callable:        # floats in [−1, 1], (B, 1 or 3, H, W) → (B, 2048)
-    """The features of the Fréchet *Inception* distance; needs the package torch-fidelity.
+    """Features of the Fréchet *Inception* distance; needs the package torch-fidelity.
 
     Raises FileNotFoundError without the file, ImportError without the package, and
     ValueError if the file holds something else.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no file {path}; give the path of Inception's "
-                                "weights, which do not come with the library.")
+        raise FileNotFoundError(f"There is no file {path}; give the path of "
+                                "Inception's weights, which do not come with the "
+                                "library.")
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import (
             FeatureExtractorInceptionV3)
@@ -289,8 +294,8 @@ def inception(
                                           feature_extractor_weights_path=tensors)
     except OSError: raise
     except Exception:
-        raise ValueError(f"{path} does not hold Inception's weights in torch-fidelity's "
-                         "format; get the file again.") from None
+        raise ValueError(f"{path} does not hold Inception's weights in "
+                         "torch-fidelity's format; get the file again.") from None
     def f(x):
         net.to(x.device)
         return net(to_bytes(x).expand(-1, 3, -1, -1))[0]

@@ -17,7 +17,8 @@ from functools import partial
 from typing import NamedTuple
 import torch
 from .conventions import coefficients
-from .elbo import bits_per_dim, discretised_log_prob, gaussian_kl, loss_weight, model_var
+from .elbo import (bits_per_dim, discretised_log_prob, gaussian_kl, loss_weight,
+                      model_var)
 from .posterior import posterior_coef
 from .schedule import Schedule
 from .verdict import (Complaint, Mistake, Reading, Report, checked, judge, run,
@@ -49,8 +50,8 @@ def told_times(
     "The time of each sample, or Complaint."
     t = torch.as_tensor(t).detach().double().cpu().flatten()
     if len(t) not in (1, B) or not t.isfinite().all():
-        raise Complaint(f"The network is told {len(t)} times for a batch of {B}; one, or "
-                        "one for each, and finite ones, are needed.")
+        raise Complaint(f"The network is told {len(t)} times for a batch of {B}; one, "
+                        "or one for each, and finite ones, are needed.")
     return t.expand(B) + 1 - first
 
 def returned(
@@ -64,10 +65,12 @@ def returned(
         with torch.enable_grad(): return f(net, x0)
     out = run(with_gradients, x0, seed=seed)
     if not torch.is_tensor(out) or out.numel() not in (1, len(x0)):
-        what = f"a tensor of shape {tuple(out.shape)}" if torch.is_tensor(out) else f"a {type(out).__name__}"
-        raise ValueError("The code must return one number, or one for each of the batch of "
-                         f"{len(x0)}, and returns {what}.")
-    if not out.isfinite().all(): raise ValueError("The code returns values that are not finite.")
+        what = (f"a tensor of shape {tuple(out.shape)}" if torch.is_tensor(out)
+                else f"a {type(out).__name__}")
+        raise ValueError("The code must return one number, or one for each of the "
+                         f"batch of {len(x0)}, and returns {what}.")
+    if not out.isfinite().all():
+        raise ValueError("The code returns values that are not finite.")
     return out.flatten()
 
 def watch(
@@ -77,7 +80,7 @@ def watch(
     first: int = 1,       # how the code counts
     seed: int = 0,        # of the generators
 ) -> Seen:
-    "Call a loss with a network whose answer is chosen. ValueError, one sentence, if it cannot be."
+    "Call a loss with a chosen answer. ValueError, one sentence, if it cannot be."
     heard = []
     def net(x, t, *others, **named):
         if heard: raise Complaint("The loss calls the network more than once.")
@@ -89,8 +92,10 @@ def watch(
     if not heard: raise ValueError("The loss never calls the network.")
     t, xt, g = heard[0]
     slope = None
-    if value.requires_grad: slope, = torch.autograd.grad(value.sum(), g, allow_unused=True)
-    if slope is None: raise ValueError("No gradient goes from the loss to the network's answer.")
+    if value.requires_grad:
+        slope, = torch.autograd.grad(value.sum(), g, allow_unused=True)
+    if slope is None:
+        raise ValueError("No gradient goes from the loss to the network's answer.")
     return Seen(t, xt, value.detach().double(), slope.double().flatten(1))
 
 # %% ../nbs/objectives.ipynb #681f6d0b
@@ -125,17 +130,19 @@ def powers(
     up, down, far, back = (watch(f, x0, c*h, **kw) for c in (1, -1, 2, -2))
     growth = (far.value.sum() + back.value.sum())/(up.value.sum() + down.value.sum())
     pixel = (up.slope - down.slope).abs().log2()
-    return growth.abs().log2().item(), (pixel[:, size == 2].mean() - pixel[:, size == 1].mean()).item()
+    return growth.abs().log2().item(), (
+        pixel[:, size == 2].mean() - pixel[:, size == 1].mean()).item()
 
 # %% ../nbs/objectives.ipynb #b9f481cf
 #| eq: eq-objectives-shape
 def shape_of_noise(
     v: torch.Tensor,     # (calls, B, D)
 ) -> list[torch.Tensor]: # five times (calls, B)
-    "Mean, fourth moment, and likeness of pixels, of samples and of calls, whatever the size."
+    "Mean, fourth moment, and likeness of pixels, samples and calls, whatever the size."
     D, u = v.shape[2], v/v.square().mean(2, keepdim=True)**0.5
     pixels = (u.sum(2).square()/D - 1)/(D - 1)
-    return [u.mean(2), u.pow(4).mean(2), pixels, (u*u.roll(1, 1)).mean(2), (u*u.roll(1, 0)).mean(2)]
+    return [u.mean(2), u.pow(4).mean(2), pixels,
+            (u*u.roll(1, 1)).mean(2), (u*u.roll(1, 0)).mean(2)]
 
 def normal_shape(
     D: int, # dimensions of a sample
@@ -177,9 +184,11 @@ def probe(
         plus, minus, moved = (watch(f, x, answer, first, 1000*seed + k)
                               for x, answer in ((x0, h), (x0, -h), (x0 + m, h)))
         if not torch.equal(plus.t, moved.t) or not torch.equal(plus.xt, minus.xt):
-            raise ValueError("The loss draws from a generator of its own and cannot be asked twice "
-                             "with the same noise; let it use that of torch, numpy or Python.")
-        slopes = [2*v.value[:, None]*v.slope if rooted else v.slope for v in (plus, minus, moved)]
+            raise ValueError("The loss draws from a generator of its own and cannot be "
+                             "asked twice with the same noise; let it use that of "
+                             "torch, numpy or Python.")
+        slopes = [2*v.value[:, None]*v.slope if rooted else v.slope
+                  for v in (plus, minus, moved)]
         flat, by = h.double().flatten(1), m.double().flatten(1)
         w, z = weight_and_target(*slopes[:2], flat)
         a = coefficient(by, moved.xt - plus.xt)
@@ -204,18 +213,20 @@ def roots(v): return v**0.5, (1 - v)**0.5
 def aim(c, kind):
     "Coefficients of x_0 and ε in what a network of some kind predicts, for every time."
     a, b = roots(c.sched.abar)
-    return torch.broadcast_tensors(*map(torch.as_tensor, coefficients(kind, b/a)), a)[:2]
+    return torch.broadcast_tensors(
+        *map(torch.as_tensor, coefficients(kind, b/a)), a)[:2]
 
 def weight(c, kind):
     "The claimed weight, for the square of the error of a network of some kind."
-    return loss_weight(c.sched, c.weight)/loss_weight(c.sched, "simple" if kind == "eps" else kind)
+    return (loss_weight(c.sched, c.weight)
+            /loss_weight(c.sched, "simple" if kind == "eps" else kind))
 
 def normal(g, *shape): return torch.randn(shape, generator=g, dtype=torch.float64)
 def uniform(g, *shape): return torch.rand(shape, generator=g, dtype=torch.float64)
 
 RIGHT = dict(
     told=lambda c: times(c, 1, c.sched.T), # what the network may be told, all alike
-    used=lambda c, t: t,                   # the time that x_t is made for, when t is told
+    used=lambda c, t: t,                   # the time x_t is made for, when t is told
     again=False,                           # or is it another draw?
     shared=False,                          # one time for a batch?
     mix=lambda c: roots(c.sched.abar),     # a and b
@@ -245,7 +256,8 @@ def means(v, part):
 def tally(t):
     "The different times among some, and how often each is in each part."
     values, which = t.unique(return_inverse=True)
-    return values, torch.bincount(part_of(t)*len(values) + which, minlength=K*len(values)).reshape(K, -1).double()
+    return values, torch.bincount(part_of(t)*len(values) + which,
+                                  minlength=K*len(values)).reshape(K, -1).double()
 
 def averages(v, count):
     "The same means from one value for each of the different times."
@@ -269,7 +281,8 @@ def functions(c, parts):
     if parts["again"]: rows = rows[:, 1:].mean(1, keepdim=True).expand_as(rows)
     return rows
 
-def quarters(c, t): return [(t*4 > c.sched.T*k) & (t*4 <= c.sched.T*(k + 1)) for k in range(4)]
+def quarters(c, t):
+    return [(t*4 > c.sched.T*k) & (t*4 <= c.sched.T*(k + 1)) for k in range(4)]
 
 def log_weight(c, w, t):
     "ln of a weight over what is claimed; not a number where either is 0 or infinite."
@@ -277,10 +290,11 @@ def log_weight(c, w, t):
     return torch.where(ln.isfinite(), ln, math.nan)
 
 def pooled(c, q, d):
-    "The weight averaged over each batch: its geometric mean for each of the different times."
+    "The weight averaged over each batch: its geometric mean for each different time."
     w = functions(c, q)[5][at(c, d.t)].reshape(d.calls, d.batch).mean(1).log()
     values, which = d.t.unique(return_inverse=True)
-    return (torch.bincount(which, w.repeat_interleave(d.batch))/torch.bincount(which)).exp()
+    return (torch.bincount(which, w.repeat_interleave(d.batch))
+            /torch.bincount(which)).exp()
 
 def expected(
     c: Claim,
@@ -294,7 +308,8 @@ def expected(
     time = [q["shared"], told.min(), told.max(), (told == told.round()).double().mean(),
             *(k.double().mean() for k in quarters(c, told))]
     law = q["law"][1]
-    noise = normal_shape(D) if law is normal else [v.mean() for v in shape_of_noise(law(torch.Generator().manual_seed(0), 8, 256, D))]
+    noise = normal_shape(D) if law is normal else [v.mean() for v in shape_of_noise(
+        law(torch.Generator().manual_seed(0), 8, 256, D))]
     t, count = d.tally
     rows = functions(c, q)[:, at(c, q["used"](c, t))]
     if q["pooled"]: rows[5] = pooled(c, q, d)
@@ -303,20 +318,31 @@ def expected(
     a, b2, p, over, r2, ln = averages(torch.cat([rows[:5], ln[None]]), count)
     curves = [a, b2**0.5, p, over, r2**0.5, ln - level]
     rest = [level, 0., 1., *q["power"]]
-    return torch.cat([torch.tensor([float(v) for v in [*time, *noise]]), *curves, torch.tensor([float(v) for v in rest])]).double()
+    return torch.cat([torch.tensor([float(v) for v in [*time, *noise]]), *curves,
+                      torch.tensor([float(v) for v in rest])]).double()
 
 # %% ../nbs/objectives.ipynb #d45543f7
-NAMES = ["shared time (1: one for the whole batch)", "earliest time that the network is told", "latest time that the network is told",
-         "share of whole numbers among the times", *(f"share of times in quarter {k} of 1 … T" for k in range(1, 5)),
-         "mean of the noise, in units of its size", "fourth moment of the noise, in units of its size",
-         "likeness of the noise in two pixels", "likeness of the noise in two samples", "likeness of the noise in two calls",
+NAMES = ["shared time (1: one for the whole batch)",
+         "earliest time that the network is told",
+         "latest time that the network is told",
+         "share of whole numbers among the times",
+         *(f"share of times in quarter {k} of 1 … T" for k in range(1, 5)),
+         "mean of the noise, in units of its size",
+         "fourth moment of the noise, in units of its size",
+         "likeness of the noise in two pixels",
+         "likeness of the noise in two samples",
+         "likeness of the noise in two calls",
          *(f"{what}, in part {k} of {K} of the times" for what in (
-             "coefficient of x_0 in x_t", "coefficient of the noise in x_t", "coefficient of x_0 in the target",
-             "coefficient of the noise in the target over that in x_t", "size of the noise in the target",
+             "coefficient of x_0 in x_t", "coefficient of the noise in x_t",
+             "coefficient of x_0 in the target",
+             "coefficient of the noise in the target over that in x_t",
+             "size of the noise in the target",
              "logarithm of the weight, less its mean") for k in range(1, K + 1)),
-         "logarithm of the loss over what is claimed", "unevenness of the pixels of a sample", "sign of the loss",
+         "logarithm of the loss over what is claimed",
+         "unevenness of the pixels of a sample", "sign of the loss",
          "power with which the loss grows", "power with which a pixel's gradient grows"]
-BENT = torch.tensor(["target" in n or "weight" in n or "loss over" in n or "uneven" in n for n in NAMES])
+BENT = torch.tensor(["target" in n or "weight" in n or "loss over" in n or "uneven" in n
+                     for n in NAMES])
 
 def single(sched):
     "The table as single precision has it."
@@ -347,18 +373,21 @@ def read(
     ln = log_weight(c, w.abs().log().mean(1).exp(), d.t)
     level, over = ln.nanmean(), ratio(d.x, d.z)
     b2, r2 = d.x.square().mean(1), d.z.square().mean(1)
-    curves = [means(d.a, part), means(b2, part)**0.5, means(d.p, part), means(over, part),
-              means(r2, part)**0.5, means(ln, part) - level]
+    curves = [means(d.a, part), means(b2, part)**0.5, means(d.p, part),
+              means(over, part), means(r2, part)**0.5, means(ln, part) - level]
     a, _, p, right_over, _, _ = functions(c, RIGHT)[:, at(c, d.t)]
-    size_error = lambda v: chance(v, part)*copies**0.5/(2*means(v, part).clamp(min=1e-20)**0.5)
-    errors = [chance(d.a - a, part), size_error(b2), chance(d.p - p, part), chance(over - right_over, part),
-              size_error(r2), chance(ln, part)]
+    size_error = lambda v: (chance(v, part)*copies**0.5
+                            /(2*means(v, part).clamp(min=1e-20)**0.5))
+    errors = [chance(d.a - a, part), size_error(b2), chance(d.p - p, part),
+              chance(over - right_over, part), size_error(r2), chance(ln, part)]
     rest = [level, uneven, w.sign().nanmean(), *d.power]
     rest_error = [errors[-1].square().mean().item()**0.5/K**0.5, 0., 0., 0., 0.]
     vector = lambda v: torch.tensor([float(x) for x in v], dtype=torch.float64)
-    value = torch.cat([vector([*time, *(v.mean() for v in noise)]), *curves, vector(rest)])
-    error = torch.cat([vector([0.]*4 + [(3/16/free)**0.5]*4 + noise_error), *errors, vector(rest_error)])
-    if d.power[1] < .5: value[BENT] = math.nan           # no square: nothing can be solved for
+    value = torch.cat([vector([*time, *(v.mean() for v in noise)]), *curves,
+                       vector(rest)])
+    error = torch.cat([vector([0.]*4 + [(3/16/free)**0.5]*4 + noise_error), *errors,
+                       vector(rest_error)])
+    if d.power[1] < .5: value[BENT] = math.nan    # no square: nothing can be solved for
     table = expected(c._replace(sched=single(c.sched)), d) - expected(c, d)
     return Reading(NAMES, value, (error**2 + table.nan_to_num()**2)**0.5, n*B)
 
@@ -374,94 +403,138 @@ def max_for_min(c):
 
 LOSSES = {Mistake(name, what, f"eq-{eq}"): parts for name, what, eq, parts in [
     # the time
-    ("told one too few", "The network is told t − 1 with the x_t of time t.", "training-simple",
+    ("told one too few", "The network is told t − 1 with the x_t of time t.",
+     "training-simple",
      dict(told=lambda c: times(c, 0, c.sched.T - 1), used=lambda c, t: t + 1)),
-    ("told one too many", "The network is told t + 1 with the x_t of time t.", "training-simple",
+    ("told one too many", "The network is told t + 1 with the x_t of time t.",
+     "training-simple",
      dict(told=lambda c: times(c, 2, c.sched.T + 1), used=lambda c, t: t - 1)),
-    ("table one early", "x_t is made with ᾱ of time t − 1.", "forward-marginal", dict(used=lambda c, t: t - 1)),
-    ("table one late", "x_t is made with ᾱ of time t + 1.", "forward-marginal", dict(used=lambda c, t: t + 1)),
-    ("times from 0", "Times are 0 … T − 1 where 1 … T is meant: one of them is clean, and T never comes.",
-     "training-algorithm", dict(told=lambda c: times(c, 0, c.sched.T - 1))),
-    ("T never drawn", "The last time, where every sampler starts, is never drawn.", "training-algorithm",
-     dict(told=lambda c: times(c, 1, c.sched.T - 1))),
-    ("1 never drawn", "The first time, where every sampler ends, is never drawn.", "training-algorithm",
-     dict(told=lambda c: times(c, 2, c.sched.T))),
-    ("times rounded", "A uniform number is rounded: 0 … T come, 0 and T half as often as the others.", "training-algorithm",
-     dict(told=lambda c: torch.cat([times(c, 0, c.sched.T - 1), times(c, 1, c.sched.T)]))),
-    ("one time for the batch", "All samples of a batch have the same time, and the gradient is noisier.", "training-variance",
-     dict(shared=True)),
+    ("table one early", "x_t is made with ᾱ of time t − 1.", "forward-marginal",
+     dict(used=lambda c, t: t - 1)),
+    ("table one late", "x_t is made with ᾱ of time t + 1.", "forward-marginal",
+     dict(used=lambda c, t: t + 1)),
+    ("times from 0", "Times are 0 … T − 1 where 1 … T is meant: one of them is clean, "
+     "and T never comes.", "training-algorithm",
+     dict(told=lambda c: times(c, 0, c.sched.T - 1))),
+    ("T never drawn", "The last time, where every sampler starts, is never drawn.",
+     "training-algorithm", dict(told=lambda c: times(c, 1, c.sched.T - 1))),
+    ("1 never drawn", "The first time, where every sampler ends, is never drawn.",
+     "training-algorithm", dict(told=lambda c: times(c, 2, c.sched.T))),
+    ("times rounded", "A uniform number is rounded: 0 … T come, 0 and T half as often "
+     "as the others.", "training-algorithm",
+     dict(told=lambda c: torch.cat([times(c, 0, c.sched.T - 1),
+                                    times(c, 1, c.sched.T)]))),
+    ("one time for the batch", "All samples of a batch have the same time, and the "
+     "gradient is noisier.", "training-variance", dict(shared=True)),
     ("time as a share", "The network is told t/T.", "unet-embedding",
-     dict(told=lambda c: times(c, c.first, c.sched.T - 1 + c.first)/c.sched.T + sheer(c),
+     dict(told=lambda c: (times(c, c.first, c.sched.T - 1 + c.first)/c.sched.T
+                          + sheer(c)),
           used=lambda c, t: (t - sheer(c))*c.sched.T + sheer(c))),
-    ("time backwards", "The network is told T + 1 − t.", "training-algorithm", dict(used=lambda c, t: c.sched.T + 1 - t)),
-    ("time drawn again", "The network is told another draw of the time than that of x_t.", "training-algorithm", dict(again=True)),
+    ("time backwards", "The network is told T + 1 − t.", "training-algorithm",
+     dict(used=lambda c, t: c.sched.T + 1 - t)),
+    ("time drawn again", "The network is told another draw of the time than that of "
+     "x_t.", "training-algorithm", dict(again=True)),
     # x_t
-    ("no roots", "x_t has ᾱ and 1 − ᾱ for their roots.", "forward-marginal", over(lambda v: (v, 1 - v))),
-    ("no root of ᾱ", "x_t has ᾱ for its root.", "forward-marginal", over(lambda v: (v, (1 - v)**0.5))),
-    ("no root of 1 − ᾱ", "The noise in x_t is multiplied by its variance.", "forward-marginal", over(lambda v: (v**0.5, 1 - v))),
-    ("1 − √ᾱ", "The noise in x_t is multiplied by 1 − √ᾱ.", "forward-marginal", over(lambda v: (v**0.5, 1 - v**0.5))),
-    ("α for ᾱ", "x_t is made with a single step's α_t.", "schedule-abar", dict(mix=lambda c: roots(c.sched.alpha))),
-    ("coefficients swapped", "x_0 has √(1 − ᾱ), and the noise √ᾱ.", "forward-marginal", over(lambda v: roots(v)[::-1])),
-    ("data not shrunk", "x_0 enters x_t without √ᾱ.", "forward-marginal", over(lambda v: (v**0, (1 - v)**0.5))),
-    ("noise not shrunk", "The noise enters x_t without √(1 − ᾱ).", "forward-marginal", over(lambda v: (v**0.5, v**0))),
-    ("noised twice", "What is x_t already is made noisy again, with the same noise.", "forward-marginal",
-     over(lambda v: (v, (1 - v)**0.5*(1 + v**0.5)))),
-    ("clean input", "The network is given x_0 for x_t.", "training-simple", over(lambda v: (v**0, 0*v))),
-    ("noise as input", "The network is given the noise for x_t.", "training-simple", over(lambda v: (0*v, v**0))),
+    ("no roots", "x_t has ᾱ and 1 − ᾱ for their roots.", "forward-marginal",
+     over(lambda v: (v, 1 - v))),
+    ("no root of ᾱ", "x_t has ᾱ for its root.", "forward-marginal",
+     over(lambda v: (v, (1 - v)**0.5))),
+    ("no root of 1 − ᾱ", "The noise in x_t is multiplied by its variance.",
+     "forward-marginal", over(lambda v: (v**0.5, 1 - v))),
+    ("1 − √ᾱ", "The noise in x_t is multiplied by 1 − √ᾱ.", "forward-marginal",
+     over(lambda v: (v**0.5, 1 - v**0.5))),
+    ("α for ᾱ", "x_t is made with a single step's α_t.", "schedule-abar",
+     dict(mix=lambda c: roots(c.sched.alpha))),
+    ("coefficients swapped", "x_0 has √(1 − ᾱ), and the noise √ᾱ.", "forward-marginal",
+     over(lambda v: roots(v)[::-1])),
+    ("data not shrunk", "x_0 enters x_t without √ᾱ.", "forward-marginal",
+     over(lambda v: (v**0, (1 - v)**0.5))),
+    ("noise not shrunk", "The noise enters x_t without √(1 − ᾱ).", "forward-marginal",
+     over(lambda v: (v**0.5, v**0))),
+    ("noised twice", "What is x_t already is made noisy again, with the same noise.",
+     "forward-marginal", over(lambda v: (v, (1 - v)**0.5*(1 + v**0.5)))),
+    ("clean input", "The network is given x_0 for x_t.", "training-simple",
+     over(lambda v: (v**0, 0*v))),
+    ("noise as input", "The network is given the noise for x_t.", "training-simple",
+     over(lambda v: (0*v, v**0))),
     # the noise
-    ("noise from [0, 1)", "The noise is uniform on [0, 1), rand for randn.", "forward-step", dict(law=(1/3, uniform))),
-    ("uniform noise", "The noise is uniform on [−1, 1).", "forward-step", dict(law=(1/3, lambda *a: 2*uniform(*a) - 1))),
-    ("noise of the batch", "All samples of a batch have the same noise.", "training-algorithm",
+    ("noise from [0, 1)", "The noise is uniform on [0, 1), rand for randn.",
+     "forward-step", dict(law=(1/3, uniform))),
+    ("uniform noise", "The noise is uniform on [−1, 1).", "forward-step",
+     dict(law=(1/3, lambda *a: 2*uniform(*a) - 1))),
+    ("noise of the batch", "All samples of a batch have the same noise.",
+     "training-algorithm",
      dict(law=(1., lambda g, n, B, D: normal(g, n, 1, D).expand(n, B, D)))),
-    ("noise of the sample", "All pixels of a sample have the same noise.", "forward-step",
+    ("noise of the sample", "All pixels of a sample have the same noise.",
+     "forward-step",
      dict(law=(1., lambda g, n, B, D: normal(g, n, B, 1).expand(n, B, D)))),
-    ("same noise every time", "Every call draws the same noise; a seed is set inside.", "training-algorithm",
+    ("same noise every time", "Every call draws the same noise; a seed is set inside.",
+     "training-algorithm",
      dict(law=(1., lambda g, n, B, D: normal(g, 1, B, D).expand(n, B, D)))),
-    ("fresh noise in the target", "The target's noise is not that of x_t.", "training-simple", dict(same=0.)),
+    ("fresh noise in the target", "The target's noise is not that of x_t.",
+     "training-simple", dict(same=0.)),
     # the target
     ("target ε", "The answer is compared with ε.", "training-simple", aims("eps")),
     ("target x_0", "The answer is compared with x_0.", "training-simple", aims("x0")),
     ("target v", "The answer is compared with v.", "forward-v", aims("v")),
-    ("target ε − x_0", "The answer is compared with the velocity of straight paths.", "conventions-row", aims("velocity")),
-    ("target x_t", "The answer is compared with the network's input.", "training-simple", dict(aim=lambda c: roots(c.sched.abar))),
-    ("target the score", "The answer is compared with −ε/√(1 − ᾱ).", "forward-score", dict(aim=score)),
-    ("sign of the target", "The target has the other sign.", "training-simple", dict(aim=turned)),
-    ("v with a plus", "The target is √ᾱ ε + √(1 − ᾱ) x_0.", "forward-v", dict(aim=lambda c: roots(c.sched.abar)[::-1])),
+    ("target ε − x_0", "The answer is compared with the velocity of straight paths.",
+     "conventions-row", aims("velocity")),
+    ("target x_t", "The answer is compared with the network's input.",
+     "training-simple", dict(aim=lambda c: roots(c.sched.abar))),
+    ("target the score", "The answer is compared with −ε/√(1 − ᾱ).", "forward-score",
+     dict(aim=score)),
+    ("sign of the target", "The target has the other sign.", "training-simple",
+     dict(aim=turned)),
+    ("v with a plus", "The target is √ᾱ ε + √(1 − ᾱ) x_0.", "forward-v",
+     dict(aim=lambda c: roots(c.sched.abar)[::-1])),
     ("v with swapped roles", "The target is √ᾱ x_0 − √(1 − ᾱ) ε.", "forward-v",
      dict(aim=lambda c: (c.sched.abar**0.5, -(1 - c.sched.abar)**0.5))),
-    ("v without roots", "The target is ᾱ ε − (1 − ᾱ) x_0.", "forward-v", dict(aim=lambda c: (c.sched.abar - 1, c.sched.abar))),
+    ("v without roots", "The target is ᾱ ε − (1 − ᾱ) x_0.", "forward-v",
+     dict(aim=lambda c: (c.sched.abar - 1, c.sched.abar))),
     # the weight
-    ("weighted twice", "The weight is multiplied in twice.", "elbo-kinds", dict(weight=lambda c: weight(c, c.predicts)**2)),
-    ("not weighted", "The weight is left out.", "elbo-kinds", dict(weight=lambda c: c.sched.abar**0)),
-    ("weight inverted", "The loss is divided by the weight.", "elbo-kinds", dict(weight=lambda c: 1/weight(c, c.predicts))),
-    ("root of the weight", "The weight's root is multiplied in.", "elbo-kinds", dict(weight=lambda c: weight(c, c.predicts)**0.5)),
-    ("weight of x_0", "The weight is that for the square of the error of x_0.", "elbo-kinds", dict(weight=lambda c: weight(c, "x0"))),
-    ("weight of ε", "The weight is that for the square of the error of ε.", "elbo-kinds", dict(weight=lambda c: weight(c, "eps"))),
-    ("weight of v", "The weight is that for the square of the error of v.", "elbo-kinds", dict(weight=lambda c: weight(c, "v"))),
-    ("max for min", "The weight has max(SNR, 5) for min(SNR, 5).", "elbo-kinds", dict(weight=max_for_min)),
-    ("weights averaged apart", "Weights and squares are averaged over the batch before they meet: (B,) times (B, 1, 1, 1) "
-     "is (B, 1, 1, B).", "elbo-kinds", dict(pooled=True)),
+    ("weighted twice", "The weight is multiplied in twice.", "elbo-kinds",
+     dict(weight=lambda c: weight(c, c.predicts)**2)),
+    ("not weighted", "The weight is left out.", "elbo-kinds",
+     dict(weight=lambda c: c.sched.abar**0)),
+    ("weight inverted", "The loss is divided by the weight.", "elbo-kinds",
+     dict(weight=lambda c: 1/weight(c, c.predicts))),
+    ("root of the weight", "The weight's root is multiplied in.", "elbo-kinds",
+     dict(weight=lambda c: weight(c, c.predicts)**0.5)),
+    ("weight of x_0", "The weight is that for the square of the error of x_0.",
+     "elbo-kinds", dict(weight=lambda c: weight(c, "x0"))),
+    ("weight of ε", "The weight is that for the square of the error of ε.",
+     "elbo-kinds", dict(weight=lambda c: weight(c, "eps"))),
+    ("weight of v", "The weight is that for the square of the error of v.",
+     "elbo-kinds", dict(weight=lambda c: weight(c, "v"))),
+    ("max for min", "The weight has max(SNR, 5) for min(SNR, 5).", "elbo-kinds",
+     dict(weight=max_for_min)),
+    ("weights averaged apart", "Weights and squares are averaged over the batch before "
+     "they meet: (B,) times (B, 1, 1, 1) is (B, 1, 1, B).", "elbo-kinds",
+     dict(pooled=True)),
     # the whole
-    ("sum for mean", "The squares of a picture are summed; their mean is claimed.", "training-simple",
+    ("sum for mean", "The squares of a picture are summed; their mean is claimed.",
+     "training-simple",
      dict(factor=lambda c, B, D: D if c.reduction == "mean" else 1.)),
-    ("mean for sum", "The mean of a picture's squares is taken; their sum is claimed.", "training-simple",
+    ("mean for sum", "The mean of a picture's squares is taken; their sum is claimed.",
+     "training-simple",
      dict(factor=lambda c, B, D: 1/D if c.reduction == "sum" else 1.)),
-    ("half", "The loss is half of what is claimed.", "training-simple", dict(factor=lambda c, B, D: .5)),
-    ("sum over the batch", "The losses of a batch are summed: the gradient grows with the batch.", "training-simple",
-     dict(factor=lambda c, B, D: float(B))),
-    ("divided by the batch twice", "The mean over the batch is divided by its size again.", "training-simple",
-     dict(factor=lambda c, B, D: 1/B)),
-    ("root of the mean", "The root of the mean square is minimised; it weights batches by 1/root.", "training-floor",
-     dict(power=(1., 1.))),
-    ("absolute error", "The error is not squared, or only where it is small; the best answer is no longer the mean.",
-     "training-floor", dict(power=(1., 0.))),
+    ("half", "The loss is half of what is claimed.", "training-simple",
+     dict(factor=lambda c, B, D: .5)),
+    ("sum over the batch", "The losses of a batch are summed: the gradient grows with "
+     "the batch.", "training-simple", dict(factor=lambda c, B, D: float(B))),
+    ("divided by the batch twice", "The mean over the batch is divided by its size "
+     "again.", "training-simple", dict(factor=lambda c, B, D: 1/B)),
+    ("root of the mean", "The root of the mean square is minimised; it weights batches "
+     "by 1/root.", "training-floor", dict(power=(1., 1.))),
+    ("absolute error", "The error is not squared, or only where it is small; the best "
+     "answer is no longer the mean.", "training-floor", dict(power=(1., 0.))),
 ]}
 
 # %% ../nbs/objectives.ipynb #507c208a
 def settled(reading, right, claims):
     """A reading, what is right and the claims, without open places.
 
-    Where nothing was read, or a claim says nothing, they agree; and a claim that differs
+    Where nothing was read, or a claim says nothing, they agree; a claim that differs
     from what is right by rounding is no claim.
     """
     left = ~(reading.value.isfinite() & right.isfinite())
@@ -470,19 +543,20 @@ def settled(reading, right, claims):
     reading = reading._replace(value=value, error=reading.error.nan_to_num())
     claims = {m: torch.where(v.isfinite() & ~left, v, value) for m, v in claims.items()}
     lost = 2*threshold(len(right))*reading.rounding*right.abs().clamp(min=1)
-    return reading, right, {m: torch.where(((v - right).abs() <= lost).all(), right, v) for m, v in claims.items()}
+    return reading, right, {m: torch.where(((v - right).abs() <= lost).all(), right, v)
+                            for m, v in claims.items()}
 
 def loss(
     f: Callable,             # f(net, x0) → a number, or one for each of the batch, (B,)
     sched: Schedule,         # what it is meant to use
     predicts: str = "eps",   # what the network answers: "eps", "x0" or "v"
     first: int = 1,          # how the code counts times: 1 … T, or 0 … T − 1
-    weight: str | None = None, # of the squares of ε's error, as for `loss_weight`; None: squares of the answer count alike
+    weight: str | None = None, # of ε's squares, see `loss_weight`; None: answer's alike
     reduction: str = "mean", # over a picture's squares, or "sum"
     shape: tuple = (3, 4, 4), # of the pictures that it is given, (C, H, W)
     seed: int = 0,
 ) -> Report:
-    """Whether a function is the loss of a diffusion model, and if not, which mistake it makes.
+    """Whether a function is a diffusion model's loss; if not, which mistake it makes.
 
     `f` draws times and noise itself and calls `net(x_t, t)` once. Its input is float32.
     Raises ValueError, in one sentence, for code that cannot be watched.
@@ -512,23 +586,25 @@ def in_unit(c, nats):
     return nats if c.unit == "nats" else bits_per_dim(nats, c.D, c.decoder == "levels")
 
 def by_levels(x0, mean, sd): return discretised_log_prob(x0, mean, sd)
-def by_density(x0, mean, sd): return -0.5*((x0 - mean)**2/sd**2 + math.log(2*math.pi) + 2*sd.log())
+def by_density(x0, mean, sd):
+    return -0.5*((x0 - mean)**2/sd**2 + math.log(2*math.pi) + 2*sd.log())
 def decoder(c): return by_levels if c.decoder == "levels" else by_density
 def divergence(gap2, v1, v2): return gaussian_kl(gap2**0.5, v1, 0*gap2, v2)
 def all_times(c): return torch.ones(c.sched.T + 1, dtype=torch.float64)
 
 BOUND = dict(
-    prior=lambda c, x0: divergence(c.sched.abar[-1]*x0**2, 1 - c.sched.abar[-1], torch.ones_like(x0)),
-    true_var=lambda c, t, tilde: tilde,              # variance of the true step back, t ≥ 2
+    prior=lambda c, x0: divergence(c.sched.abar[-1]*x0**2,
+                                   1 - c.sched.abar[-1], torch.ones_like(x0)),
+    true_var=lambda c, t, tilde: tilde,              # variance of the true step, t ≥ 2
     var=lambda c, t: model_var(c.sched, t, c.var),   # of the model's
     first_var=lambda c: model_var(c.sched, 1, c.var),# of its last
-    gain=lambda c, t, c0: c0,                        # what an error of x̂_0 is multiplied by
+    gain=lambda c, t, c0: c0,                        # factor of an error of x̂_0
     divergence=divergence,
     decode=lambda c, x0, mean, sd: decoder(c)(x0, mean, sd),
-    count=all_times,                                 # how often the term of each t is counted
+    count=all_times,                                 # how often each t's term counts
     factor=lambda c: 1.,                             # of their sum
-    heard=0,                                         # the time that the network is told, less t
-    told=lambda c: (1, c.sched.T),                   # the first and last time that may be drawn
+    heard=0,                                         # the time that is told, less t
+    told=lambda c: (1, c.sched.T),                   # first and last that may be drawn
     unit=in_unit,
     batch=lambda B: 1.,                              # factor of the mean over a batch
 )
@@ -538,17 +614,20 @@ def terms(
     level: torch.Tensor, # of all pixels, 0 … 255, (P,)
     error: torch.Tensor, # δ_t for the t that the network is told, (P, T + 1)
     **parts,             # of `BOUND`, to be replaced
-) -> tuple[torch.Tensor, torch.Tensor]: # L_{t−1} for t = 0 … T, (P, T + 1), the first unused; L_T, (P,)
+) -> tuple[torch.Tensor, torch.Tensor]: # L_{t−1}, (P, T + 1), t = 0 unused; L_T, (P,)
     "The terms of the bound, in nats a pixel."
     q = {**BOUND, **parts}
     T, abar, t = c.sched.T, c.sched.abar, torch.arange(c.sched.T + 1)
     x0 = 2*level.double()/255 - 1
     error, gap2 = guess_error(c, x0[:, None], error, q["heard"])
     c0, _, tilde = posterior_coef(abar[2:], abar[1:-1])
-    kl = q["divergence"](q["gain"](c, t[2:], c0)**2*gap2[:, 2:], q["true_var"](c, t[2:], tilde), q["var"](c, t[2:]))
+    kl = q["divergence"](
+        q["gain"](c, t[2:], c0)**2*gap2[:, 2:], q["true_var"](c, t[2:], tilde),
+        q["var"](c, t[2:]))
     sd = torch.as_tensor(q["first_var"](c), dtype=torch.float64)**0.5
     first = -q["decode"](c, x0, x0 + error[:, 1], sd)
-    return torch.cat([0*first[:, None], first[:, None], kl], 1)*q["count"](c), q["prior"](c, x0)
+    return (torch.cat([0*first[:, None], first[:, None], kl], 1)*q["count"](c),
+            q["prior"](c, x0))
 
 def guess_error(c, x0, error, heard):
     "Mean and mean square of the error of x̂_0 when the network is told t + heard."
@@ -559,7 +638,8 @@ def guess_error(c, x0, error, heard):
     return mean, mean**2 + ((1 - b/bu)*b/a)**2
 
 # %% ../nbs/objectives.ipynb #f984d4bf
-PLANS = ["without an error", "near white, without an error", "with an error of σ at t = 1", "with an error of 2σ at t = 1",
+PLANS = ["without an error", "near white, without an error",
+         "with an error of σ at t = 1", "with an error of 2σ at t = 1",
          "with an error of −1.5σ at t = 1", "on white, with an error of −σ at t = 1",
          "on black, with an error of σ at t = 1", "with an error at t = 2",
          *(f"with errors in quarter {k} of the later times" for k in range(1, 5))]
@@ -571,9 +651,12 @@ def plans(
     T, sd = c.sched.T, model_var(c.sched, 1, c.var)**0.5
     t = torch.arange(T + 1)
     errors = torch.zeros(len(PLANS), T + 1, dtype=torch.float64)
-    for k, z in ((2, 1), (3, 2), (4, -1.5), (5, -1), (6, 1)): errors[k, 1] = max(-.5, min(z*sd, .5))
-    size = torch.cat([torch.zeros(1), (2/(c.sched.snr[:-1] - c.sched.snr[1:]))**0.5]).clamp(max=.9).double()
-    for k, some in enumerate([t[2:3], *t[3:].tensor_split(4)]): errors[7 + k, some] = size[some]
+    for k, z in ((2, 1), (3, 2), (4, -1.5), (5, -1), (6, 1)):
+        errors[k, 1] = max(-.5, min(z*sd, .5))
+    size = torch.cat([torch.zeros(1), (2/(c.sched.snr[:-1] - c.sched.snr[1:]))**0.5]
+                     ).clamp(max=.9).double()
+    for k, some in enumerate([t[2:3], *t[3:].tensor_split(4)]):
+        errors[7 + k, some] = size[some]
     return torch.tensor([100, 254, 100, 100, 100, 255, 0, *[100]*5]), errors
 
 # %% ../nbs/objectives.ipynb #e9d452c1
@@ -582,17 +665,19 @@ class Told(NamedTuple):
     "What a bound has returned and asked for, in P plans and n values for each."
     value: torch.Tensor # (P, n)
     t: torch.Tensor     # times that it told the network for each, (P, n, k)
-    kind: str           # "sum" of all terms, "estimate", or "split": L_0 and an estimate
+    kind: str           # "sum" of all terms, "estimate", "split": L_0 and an estimate
     each: bool          # whether it returns one value for each sample
     free: int           # draws of times, all in all
     batch: int          # samples that one value is for, where it is not one for each
 
 def ask(f, c, predicts, first, levels, errors, seed):
-    "Call a bound with a network that errs as planned; its values, and the times told, (B, k)."
+    "A bound's values with a network that errs as planned, and the times told, (B, k)."
     B, heard = len(levels), []
     x0 = (2*levels.double()/255 - 1).reshape(B, 1, 1, 1).expand(B, *c.shape).clone()
     def net(x, t, *others, **named):
-        if len(heard) > 4*c.sched.T + 100: raise Complaint(f"The bound calls the network more than {len(heard) - 1} times.")
+        if len(heard) > 4*c.sched.T + 100:
+            raise Complaint("The bound calls the network more than "
+                            f"{len(heard) - 1} times.")
         x = checked(x, x0.shape, "What the network is given")
         heard.append(told_times(t, B, first))
         u = at(c, heard[-1]).clamp(min=1)
@@ -620,19 +705,23 @@ def interview(
         return ask(f, c, predicts, first, levels[which], errors[which], seed)
     value, t = all_plans(1, seed)
     each, whole = value.numel() > 1, t.shape[1] > T/2
-    copies, rounds = (4, 1) if whole else (64, max(8, math.ceil(5*T/64)) if each else 16)
+    copies, rounds = ((4, 1) if whole else
+                      (64, max(8, math.ceil(5*T/64)) if each else 16))
     values, told = [], []
     for r in range(rounds):
         if each:
             v, t = all_plans(copies, seed + 1 + r)
             values.append(v.reshape(P, copies)); told.append(t.reshape(P, copies, -1))
         else:
-            pairs = [ask(f, c, predicts, first, levels[[k]*copies], errors[[k]*copies], P*(seed + r) + k) for k in range(P)]
-            values.append(torch.stack([v for v, _ in pairs])); told.append(torch.stack([t for _, t in pairs])[:, None])
-    told = torch.cat(told, 1)                                          # (P, n, k) or (P, n, copies, k)
+            pairs = [ask(f, c, predicts, first, levels[[k]*copies], errors[[k]*copies],
+                         P*(seed + r) + k) for k in range(P)]
+            values.append(torch.stack([v for v, _ in pairs]))
+            told.append(torch.stack([t for _, t in pairs])[:, None])
+    told = torch.cat(told, 1)                         # (P, n, k) or (P, n, copies, k)
     kind, free = "sum" if whole else "estimate", told.numel()
     ones = (told == 1).flatten(0, -2).all(0)
-    if not whole and ones.any() and not ones.all(): kind, told = "split", told[..., ~ones]
+    if not whole and ones.any() and not ones.all():
+        kind, told = "split", told[..., ~ones]
     return Told(torch.cat(values, 1), told.flatten(2), kind, each, free, copies)
 
 def returns(
@@ -653,7 +742,7 @@ def returns(
 
 # %% ../nbs/objectives.ipynb #a29c4bf7
 def grouping(s: Told):
-    "Names of the groups of values, masks (G, P, n), and whether the first is to be subtracted."
+    "Names of the groups of values, masks (G, P, n), and whether to subtract the first."
     P, n = s.value.shape
     plan = torch.eye(P, dtype=torch.bool)[:, :, None].expand(P, P, n)
     if s.kind == "sum":
@@ -661,7 +750,8 @@ def grouping(s: Told):
                 (torch.arange(P) > 0).double())
     if not s.each: return PLANS, plan, torch.zeros(P).double()
     one = (s.t == 1).any(2)
-    return ([f"{name}, where t = 1 is {drawn}" for drawn in ("drawn", "not drawn") for name in PLANS],
+    return ([f"{name}, where t = 1 is {drawn}"
+             for drawn in ("drawn", "not drawn") for name in PLANS],
             torch.cat([plan & one, plan & ~one]), torch.zeros(2*P).double())
 
 def group_means(v, groups):
@@ -678,36 +768,46 @@ def read_bound(
     right = returns(c, s)
     means = group_means(right, groups)
     scale = subtract(means)
-    slack = (means[0].abs()*1e-6 if s.kind == "sum" else right.abs().mean()*1e-9)/scale.abs()
+    slack = (means[0].abs()*1e-6 if s.kind == "sum"
+             else right.abs().mean()*1e-9)/scale.abs()
     scale = torch.where(slack < .1, scale, math.nan)
     over = lambda v: subtract(group_means(v, groups))/scale
     if not scale.isfinite().any():
-        raise ValueError("The bound cannot be read: all of its values are lost in rounding.")
+        raise ValueError("The bound cannot be read: all of its values are lost in "
+                         "rounding.")
     rough = c._replace(sched=single(c.sched))
     table = over(returns(rough, s)) - over(right)
     gap = torch.where(groups, s.value - right, 0.)
-    gap = torch.where(groups, gap - (gap.sum((1, 2))/groups.sum((1, 2)))[:, None, None], 0.)
+    gap = torch.where(groups,
+                      gap - (gap.sum((1, 2))/groups.sum((1, 2)))[:, None, None], 0.)
     scatter = gap.square().sum((1, 2))**0.5/groups.sum((1, 2))/scale.abs()
     T = c.sched.T
     t = s.t.double().flatten()
     ends = [t.min(), t.max()] if s.kind != "sum" and s.free >= 12*T else [math.nan]*2
-    share = [q.double().mean() if s.kind != "sum" and s.free >= 100 else math.nan for q in quarters(c, t)]
+    share = [q.double().mean() if s.kind != "sum" and s.free >= 100 else math.nan
+             for q in quarters(c, t)]
     vector = lambda v: torch.tensor([float(x) for x in v], dtype=torch.float64)
     def numbers(**parts):
         first, last = {**BOUND, **parts}["told"](c)
         if s.kind == "split": first = max(first, 2)
         told = times(c, first, last) + parts.get("heard", 0)
         inside = [q.double().mean() for q in quarters(c, told)]
-        return torch.cat([over(returns(c, s, **parts)), vector([told.min(), told.max(), *inside])])
-    names = [f"bound {name}" for name in names] + ["earliest time that is drawn", "latest time that is drawn",
-             *(f"share of times in quarter {k}" for k in range(1, 5))]
+        return torch.cat([over(returns(c, s, **parts)),
+                          vector([told.min(), told.max(), *inside])])
+    names = [f"bound {name}" for name in names] + [
+        "earliest time that is drawn", "latest time that is drawn",
+        *(f"share of times in quarter {k}" for k in range(1, 5))]
     value = torch.cat([over(s.value), vector([*ends, *share])])
-    error = torch.cat([(table**2 + scatter**2)**0.5, vector([0., 0.] + [(3/16/s.free)**0.5]*4)])
+    error = torch.cat([(table**2 + scatter**2)**0.5,
+                       vector([0., 0.] + [(3/16/s.free)**0.5]*4)])
     rounding = 2e-5 + torch.cat([slack.nan_to_num(posinf=0.), torch.zeros(6)])
-    return Reading(names, value, error, s.free if s.kind != "sum" else s.value.numel(), rounding), numbers
+    return Reading(names, value, error,
+                   s.free if s.kind != "sum" else s.value.numel(), rounding), numbers
 
 # %% ../nbs/objectives.ipynb #ba78d480
-def unit(f): return dict(unit=lambda c, nats: f(c, nats) if c.unit == "bits" else in_unit(c, nats))
+def unit(f):
+    return dict(unit=lambda c, nats: (f(c, nats) if c.unit == "bits"
+                                      else in_unit(c, nats)))
 def offset(c): return 0. if c.decoder == "levels" else math.log2(127.5)
 def counted(k, n):
     "The term of some time, or of the last one, counted n times."
@@ -718,90 +818,128 @@ def counted(k, n):
     return dict(count=count)
 def other(c): return "beta" if c.var == "beta_tilde" else "beta_tilde"
 def bins(half, outer=True, cdf=torch.special.ndtr):
-    "The probability of a level, with other bins or another Φ; for a density there are none."
+    "The probability of a level, with other bins or another Φ; a density has none."
     def decode(c, x0, mean, sd):
         if c.decoder == "density": return by_density(x0, mean, sd)
         low, high = cdf((x0 - half - mean)/sd), cdf((x0 + half - mean)/sd)
-        if outer: low, high = torch.where(x0 < -.999, 0., low), torch.where(x0 > .999, 1., high)
+        if outer:
+            low, high = (torch.where(x0 < -.999, 0., low),
+                         torch.where(x0 > .999, 1., high))
         return (high - low).log()
     return dict(decode=decode)
 def tanh_cdf(z): return (1 + torch.tanh((2/math.pi)**0.5*(z + 0.044715*z**3)))/2
 
 BOUNDS = {Mistake(name, what, f"eq-{eq}"): parts for name, what, eq, parts in [
     # the terms
-    ("L_T missing", "The prior's term is left out.", "elbo-terms", dict(prior=lambda c, x0: 0*x0)),
+    ("L_T missing", "The prior's term is left out.", "elbo-terms",
+     dict(prior=lambda c, x0: 0*x0)),
     ("L_0 missing", "The decoder's term is left out.", "elbo-terms", counted(1, 0)),
     ("L_0 twice", "The term of t = 1 is counted twice.", "elbo-terms", counted(1, 2)),
-    ("L_1 missing", "The term of t = 2 is left out; the sum begins too late.", "elbo-terms", counted(2, 0)),
-    ("last term missing", "The term of t = T is left out; the sum ends too early.", "elbo-terms", counted(-1, 0)),
-    ("sign", "The bound has the other sign.", "elbo-jensen", dict(unit=lambda c, nats: -in_unit(c, nats))),
-    ("told one too few", "The network is told t − 1 with the x_t of time t.", "training-simple", dict(heard=-1)),
-    ("told one too many", "The network is told t + 1 with the x_t of time t.", "training-simple", dict(heard=1)),
+    ("L_1 missing", "The term of t = 2 is left out; the sum begins too late.",
+     "elbo-terms", counted(2, 0)),
+    ("last term missing", "The term of t = T is left out; the sum ends too early.",
+     "elbo-terms", counted(-1, 0)),
+    ("sign", "The bound has the other sign.", "elbo-jensen",
+     dict(unit=lambda c, nats: -in_unit(c, nats))),
+    ("told one too few", "The network is told t − 1 with the x_t of time t.",
+     "training-simple", dict(heard=-1)),
+    ("told one too many", "The network is told t + 1 with the x_t of time t.",
+     "training-simple", dict(heard=1)),
     # the divergence
-    ("no half", "The divergence lacks its ½.", "elbo-kl", dict(divergence=lambda *v: 2*divergence(*v))),
-    ("sign of the logarithm", "The logarithm of the ratio of variances has the other sign.", "elbo-kl",
+    ("no half", "The divergence lacks its ½.", "elbo-kl",
+     dict(divergence=lambda *v: 2*divergence(*v))),
+    ("sign of the logarithm",
+     "The logarithm of the ratio of variances has the other sign.", "elbo-kl",
      dict(divergence=lambda gap2, v1, v2: divergence(gap2, v1, v2) + (v1/v2).log())),
     ("no logarithm", "The logarithm of the ratio of variances is left out.", "elbo-kl",
-     dict(divergence=lambda gap2, v1, v2: divergence(gap2, v1, v2) + 0.5*(v1/v2).log())),
-    ("no −1", "The −1 of the divergence is left out.", "elbo-kl", dict(divergence=lambda gap2, v1, v2: divergence(gap2, v1, v2) + 0.5)),
-    ("means only", "Only the means are compared.", "elbo-eps", dict(divergence=lambda gap2, v1, v2: 0.5*gap2/v2)),
-    ("divergence reversed", "The model's Gaussian and the true one are exchanged.", "elbo-kl",
-     dict(divergence=lambda gap2, v1, v2: divergence(gap2, v2, v1))),
+     dict(divergence=lambda gap2, v1, v2: (divergence(gap2, v1, v2)
+                                           + 0.5*(v1/v2).log()))),
+    ("no −1", "The −1 of the divergence is left out.", "elbo-kl",
+     dict(divergence=lambda gap2, v1, v2: divergence(gap2, v1, v2) + 0.5)),
+    ("means only", "Only the means are compared.", "elbo-eps",
+     dict(divergence=lambda gap2, v1, v2: 0.5*gap2/v2)),
+    ("divergence reversed", "The model's Gaussian and the true one are exchanged.",
+     "elbo-kl", dict(divergence=lambda gap2, v1, v2: divergence(gap2, v2, v1))),
     ("σ for σ²", "The square of the means' difference is divided by σ.", "elbo-kl",
-     dict(divergence=lambda gap2, v1, v2: divergence(0*gap2, v1, v2) + 0.5*gap2/v2**0.5)),
-    ("the other variance", "The model's variance is β for β̃, or β̃ for β.", "posterior-sigma",
-     dict(var=lambda c, t: model_var(c.sched, t, other(c)), first_var=lambda c: model_var(c.sched, 1, other(c)))),
-    ("β for the true variance", "The true step back is given the variance β.", "posterior-var",
-     dict(true_var=lambda c, t, tilde: c.sched.beta[t])),
-    ("x̂_0 for the mean", "x_0 and x̂_0 are compared where the means should be.", "posterior-mean", dict(gain=lambda c, t, c0: c0**0)),
-    ("no root in the mean", "x̂_0 enters the mean with ᾱ_{t−1} for its root.", "posterior-mean",
-     dict(gain=lambda c, t, c0: c0*c.sched.abar[t - 1]**0.5)),
+     dict(divergence=lambda gap2, v1, v2: (divergence(0*gap2, v1, v2)
+                                           + 0.5*gap2/v2**0.5))),
+    ("the other variance", "The model's variance is β for β̃, or β̃ for β.",
+     "posterior-sigma",
+     dict(var=lambda c, t: model_var(c.sched, t, other(c)),
+          first_var=lambda c: model_var(c.sched, 1, other(c)))),
+    ("β for the true variance", "The true step back is given the variance β.",
+     "posterior-var", dict(true_var=lambda c, t, tilde: c.sched.beta[t])),
+    ("x̂_0 for the mean", "x_0 and x̂_0 are compared where the means should be.",
+     "posterior-mean", dict(gain=lambda c, t, c0: c0**0)),
+    ("no root in the mean", "x̂_0 enters the mean with ᾱ_{t−1} for its root.",
+     "posterior-mean", dict(gain=lambda c, t, c0: c0*c.sched.abar[t - 1]**0.5)),
     # the decoder
-    ("density for levels", "The decoder is a density; for a probability ln(2/255) is missing.", "elbo-levels",
-     dict(decode=lambda c, *v: by_density(*v))),
-    ("density times the bin", "The decoder is the density in the middle of the bin times its width.", "elbo-levels",
-     dict(decode=lambda c, *v: by_density(*v) + (math.log(2/255) if c.decoder == "levels" else 0.))),
-    ("bins of half the width", "The bins are 1/255 wide; the levels are 2/255 apart.", "elbo-levels", bins(1/510)),
-    ("bins of twice the width", "The bins are 4/255 wide; the levels are 2/255 apart.", "elbo-levels", bins(2/255)),
-    ("outer bins closed", "The bins of black and white do not reach to infinity.", "elbo-levels", bins(1/255, outer=False)),
-    ("Φ by a tanh", "Φ is approximated by ½(1 + tanh(√(2/π)(z + 0.044715 z³))).", "elbo-levels", bins(1/255, cdf=tanh_cdf)),
-    ("variance for deviation", "The decoder's standard deviation is σ².", "elbo-levels", dict(first_var=lambda c: model_var(c.sched, 1, c.var)**2)),
-    ("β̃_2 at t = 1", "The decoder has the variance β̃_2, as in published code; β_1 is claimed.", "elbo-terms",
-     dict(first_var=lambda c: model_var(c.sched, 1, "beta_tilde"))),
+    ("density for levels", "The decoder is a density; for a probability ln(2/255) is "
+     "missing.", "elbo-levels", dict(decode=lambda c, *v: by_density(*v))),
+    ("density times the bin", "The decoder is the density in the middle of the bin "
+     "times its width.", "elbo-levels",
+     dict(decode=lambda c, *v: by_density(*v) + (math.log(2/255)
+                                                 if c.decoder == "levels" else 0.))),
+    ("bins of half the width", "The bins are 1/255 wide; the levels are 2/255 apart.",
+     "elbo-levels", bins(1/510)),
+    ("bins of twice the width", "The bins are 4/255 wide; the levels are 2/255 apart.",
+     "elbo-levels", bins(2/255)),
+    ("outer bins closed", "The bins of black and white do not reach to infinity.",
+     "elbo-levels", bins(1/255, outer=False)),
+    ("Φ by a tanh", "Φ is approximated by ½(1 + tanh(√(2/π)(z + 0.044715 z³))).",
+     "elbo-levels", bins(1/255, cdf=tanh_cdf)),
+    ("variance for deviation", "The decoder's standard deviation is σ².", "elbo-levels",
+     dict(first_var=lambda c: model_var(c.sched, 1, c.var)**2)),
+    ("β̃_2 at t = 1",
+     "The decoder has the variance β̃_2, as in published code; β_1 is claimed.",
+     "elbo-terms", dict(first_var=lambda c: model_var(c.sched, 1, "beta_tilde"))),
     ("β_1 at t = 1", "The decoder has the variance β_1; β̃_2 is claimed.", "elbo-terms",
      dict(first_var=lambda c: model_var(c.sched, 1, "beta"))),
     # the estimate
-    ("T missing", "The mean of some terms is taken for their sum: the factor T is missing.", "elbo-estimate",
-     dict(factor=lambda c: 1/c.sched.T)),
-    ("T − 1 for T", "The mean of the terms is multiplied by T − 1.", "elbo-estimate", dict(factor=lambda c: 1 - 1/c.sched.T)),
-    ("T for T − 1", "The mean of T − 1 terms is multiplied by T.", "elbo-estimate", dict(factor=lambda c: c.sched.T/(c.sched.T - 1))),
-    ("T never drawn", "The last term is never drawn.", "elbo-estimate", dict(told=lambda c: (1, c.sched.T - 1))),
-    ("1 never drawn", "The decoder's term is never drawn.", "elbo-estimate", dict(told=lambda c: (2, c.sched.T))),
+    ("T missing", "The mean of some terms is taken for their sum: the factor T is "
+     "missing.", "elbo-estimate", dict(factor=lambda c: 1/c.sched.T)),
+    ("T − 1 for T", "The mean of the terms is multiplied by T − 1.", "elbo-estimate",
+     dict(factor=lambda c: 1 - 1/c.sched.T)),
+    ("T for T − 1", "The mean of T − 1 terms is multiplied by T.", "elbo-estimate",
+     dict(factor=lambda c: c.sched.T/(c.sched.T - 1))),
+    ("T never drawn", "The last term is never drawn.", "elbo-estimate",
+     dict(told=lambda c: (1, c.sched.T - 1))),
+    ("1 never drawn", "The decoder's term is never drawn.", "elbo-estimate",
+     dict(told=lambda c: (2, c.sched.T))),
     # the unit
-    ("nats for bits", "The result is in nats.", "elbo-bits", unit(lambda c, nats: (in_unit(c, nats))*math.log(2))),
-    ("nats of the whole picture", "The result is in nats and for the whole picture.", "elbo-bits", unit(lambda c, nats: nats)),
+    ("nats for bits", "The result is in nats.", "elbo-bits",
+     unit(lambda c, nats: (in_unit(c, nats))*math.log(2))),
+    ("nats of the whole picture", "The result is in nats and for the whole picture.",
+     "elbo-bits", unit(lambda c, nats: nats)),
     ("bits per dimension", "The result is in bits and for one dimension.", "elbo-bits",
-     dict(unit=lambda c, nats: nats/math.log(2)/c.D if c.unit == "nats" else in_unit(c, nats))),
+     dict(unit=lambda c, nats: (nats/math.log(2)/c.D if c.unit == "nats"
+                                else in_unit(c, nats)))),
     ("bits for nats", "The result is in bits.", "elbo-bits",
-     dict(unit=lambda c, nats: in_unit(c, nats)/math.log(2) if c.unit == "nats" else in_unit(c, nats))),
-    ("times ln 2", "Nats are multiplied by ln 2 to have bits.", "elbo-bits", unit(lambda c, nats: nats*math.log(2)/c.D + offset(c))),
-    ("not per dimension", "The result is for the whole picture.", "elbo-bits", unit(lambda c, nats: nats/math.log(2) + offset(c))),
+     dict(unit=lambda c, nats: (in_unit(c, nats)/math.log(2) if c.unit == "nats"
+                                else in_unit(c, nats)))),
+    ("times ln 2", "Nats are multiplied by ln 2 to have bits.", "elbo-bits",
+     unit(lambda c, nats: nats*math.log(2)/c.D + offset(c))),
+    ("not per dimension", "The result is for the whole picture.", "elbo-bits",
+     unit(lambda c, nats: nats/math.log(2) + offset(c))),
     ("per dimension", "The result is for one dimension.", "elbo-bits",
      dict(unit=lambda c, nats: in_unit(c, nats)/(c.D if c.unit == "nats" else 1))),
     ("channels forgotten", "The result is divided by H·W, not C·H·W.", "elbo-bits",
      unit(lambda c, nats: nats/math.log(2)/c.D*c.shape[0] + offset(c))),
-    ("scale forgotten", "The density is that on [−1, 1]; log₂ 127.5 is missing.", "elbo-bits", unit(lambda c, nats: nats/math.log(2)/c.D)),
+    ("scale forgotten", "The density is that on [−1, 1]; log₂ 127.5 is missing.",
+     "elbo-bits", unit(lambda c, nats: nats/math.log(2)/c.D)),
     ("256 levels on [−1, 1]", "log₂ 128 is added for log₂ 127.5.", "elbo-bits",
-     unit(lambda c, nats: in_unit(c, nats) + (math.log2(128) - math.log2(127.5) if c.decoder == "density" else 0.))),
-    ("sum over the batch", "The bounds of a batch are summed; their mean is claimed.", "elbo-total", dict(batch=lambda B: B)),
+     unit(lambda c, nats: in_unit(c, nats) + (math.log2(128) - math.log2(127.5)
+                                              if c.decoder == "density" else 0.))),
+    ("sum over the batch", "The bounds of a batch are summed; their mean is claimed.",
+     "elbo-total", dict(batch=lambda B: B)),
 ]}
 
 def likelihood(
-    f: Callable,               # f(net, x0) → a number, or one for each of the batch, (B,)
+    f: Callable,               # f(net, x0) → a number, or one for each picture, (B,)
     sched: Schedule,           # what it is meant to use
     unit: str = "nats",        # of a whole picture, or "bits" per dimension
     var: str = "beta_tilde",   # the model's variance, or "beta"
-    decoder: str = "levels",   # for bytes scaled to [−1, 1]; "density" for continuous data
+    decoder: str = "levels",   # bytes scaled to [−1, 1]; "density": continuous data
     predicts: str = "eps",     # what the network answers: "eps", "x0" or "v"
     first: int = 1,            # how the code counts times: 1 … T, or 0 … T − 1
     shape: tuple = (3, 4, 4),  # of the pictures that it is given, (C, H, W)
@@ -813,8 +951,10 @@ def likelihood(
     Its input is float64. Raises ValueError, in one sentence, for code that cannot be
     watched.
     """
-    if unit not in ("nats", "bits"): raise ValueError(f"The unit is “nats” or “bits”, not “{unit}”.")
-    if decoder not in ("levels", "density"): raise ValueError(f"The decoder is “levels” or “density”, not “{decoder}”.")
+    if unit not in ("nats", "bits"):
+        raise ValueError(f"The unit is “nats” or “bits”, not “{unit}”.")
+    if decoder not in ("levels", "density"):
+        raise ValueError(f"The decoder is “levels” or “density”, not “{decoder}”.")
     c = Bound(sched, unit, var, decoder, shape)
     reading, numbers = read_bound(c, interview(f, c, predicts, first, seed))
     claims = {m: numbers(**parts) for m, parts in BOUNDS.items()}

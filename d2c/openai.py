@@ -17,7 +17,7 @@ from .schedule import Schedule, cosine, linear
 from .unet import Attention, Block, Down, UNet, attention, norm
 
 # %% ../nbs/openai.ipynb #140cd72a
-FLAGS = dict(                        # of a diffusion, as guided-diffusion's scripts have them
+FLAGS = dict(                        # of a diffusion, as in guided-diffusion's scripts
     image_size=64, num_channels=128, num_res_blocks=2, channel_mult="",
     attention_resolutions="16,8", num_heads=4, num_heads_upsample=-1,
     num_head_channels=-1, use_scale_shift_norm=True, resblock_updown=False,
@@ -26,10 +26,11 @@ FLAGS = dict(                        # of a diffusion, as guided-diffusion's scr
     rescale_timesteps=False, NUM_CLASSES=1000)      # the last is a constant of theirs
 
 CLASSIFIER_FLAGS = dict(             # of a noisy classifier
-    image_size=64, classifier_width=128, classifier_depth=2, classifier_pool="attention",
-    classifier_attention_resolutions="32,16,8", classifier_use_scale_shift_norm=True,
-    classifier_resblock_updown=True, diffusion_steps=1000, noise_schedule="linear",
-    rescale_timesteps=False, NUM_CLASSES=1000)
+    image_size=64, classifier_width=128, classifier_depth=2,
+    classifier_pool="attention", classifier_attention_resolutions="32,16,8",
+    classifier_use_scale_shift_norm=True, classifier_resblock_updown=True,
+    diffusion_steps=1000, noise_schedule="linear", rescale_timesteps=False,
+    NUM_CLASSES=1000)
 
 SKIPPED = {"use_fp16", "use_checkpoint", "timestep_respacing", "use_kl", "sigma_small",
            "rescale_learned_sigmas", "classifier_use_fp16"}
@@ -39,7 +40,8 @@ def _value(name: str, given, default):
     kind = type(default)
     try:
         if kind is bool and not isinstance(given, bool):
-            return {"true": True, "false": False, "1": True, "0": False}[str(given).lower()]
+            return {"true": True, "false": False, "1": True, "0": False}[
+                str(given).lower()]
         return kind(given)
     except (KeyError, ValueError, TypeError):
         raise ValueError(f"The flag {name} takes a value like {default!r}, "
@@ -51,9 +53,9 @@ def read_flags(
 ) -> dict:             # all of them
     """A recipe with its defaults.
 
-    Raises ValueError for an unknown flag, or a value that none can be; also if there are
-    not 1000 steps and `rescale_timesteps` is not given, because OpenAI's two repositories
-    have different defaults for it.
+    Raises ValueError for an unknown flag, or a value that none can be; also if there
+    are not 1000 steps and `rescale_timesteps` is not given, because OpenAI's two
+    repositories have different defaults for it.
     """
     if isinstance(flags, str):
         words = flags.split()
@@ -67,9 +69,10 @@ def read_flags(
     f = defaults | {name: _value(name, v, defaults[name]) for name, v in flags.items()
                     if name in defaults}
     if f["diffusion_steps"] != 1000 and "rescale_timesteps" not in flags:
-        raise ValueError(f"With {f['diffusion_steps']} steps the flag rescale_timesteps "
-                         "must be given: it is True by default in improved-diffusion and "
-                         "False in guided-diffusion.")
+        raise ValueError(
+            f"With {f['diffusion_steps']} steps the flag rescale_timesteps must be "
+            "given: it is True by default in improved-diffusion and False in "
+            "guided-diffusion.")
     return f
 
 # %% ../nbs/openai.ipynb #fc174450
@@ -77,8 +80,9 @@ _ADM = ("--attention_resolutions 32,16,8 --diffusion_steps 1000 --learn_sigma Tr
         "--resblock_updown True --use_scale_shift_norm True ")
 _WIDE = _ADM + ("--noise_schedule linear --num_channels 256 --num_head_channels 64 "
                 "--num_res_blocks 2 --image_size ")
-_LONG = ("--num_channels 128 --num_res_blocks 3 --learn_sigma True --diffusion_steps 4000 "
-         "--noise_schedule cosine --rescale_timesteps True --image_size ")
+_LONG = ("--num_channels 128 --num_res_blocks 3 --learn_sigma True "
+         "--diffusion_steps 4000 --noise_schedule cosine --rescale_timesteps True "
+         "--image_size ")
 _LSUN = ("--image_size 256 --num_channels 128 --num_res_blocks 2 --num_heads 1 "
          "--learn_sigma True --use_scale_shift_norm False --attention_resolutions 16 "
          "--diffusion_steps 1000 --noise_schedule linear --rescale_timesteps False")
@@ -109,7 +113,8 @@ PUBLISHED = { # recipes by the names of the files, without the ending .pt
     "lsun_bedroom": _WIDE + "256 --class_cond False --dropout 0.1 --use_fp16 True",
     "lsun_cat": _WIDE + "256 --class_cond False --dropout 0.1 --use_fp16 True",
     "lsun_horse": _WIDE + "256 --class_cond False --dropout 0.1 --use_fp16 True",
-    "lsun_horse_nodropout": _WIDE + "256 --class_cond False --dropout 0.0 --use_fp16 True",
+    "lsun_horse_nodropout":
+        _WIDE + "256 --class_cond False --dropout 0.0 --use_fp16 True",
 }
 PUBLISHED_CLASSIFIERS = { # those of guided-diffusion
     "64x64_classifier": "--image_size 64 --classifier_depth 4 --noise_schedule cosine",
@@ -123,7 +128,7 @@ PUBLISHED_CLASSIFIERS = { # those of guided-diffusion
 def schedule_from_flags(
     f: dict, # from `read_flags`
 ) -> Schedule:
-    "The schedule of a recipe. Raises ValueError for another name than linear or cosine."
+    "A recipe's schedule. Raises ValueError for another name than linear or cosine."
     T, kind = f["diffusion_steps"], f["noise_schedule"]
     if kind == "cosine": return cosine(T)
     if kind == "linear": return linear(T, 1000/T*0.0001, 1000/T*0.02)
@@ -145,8 +150,8 @@ def _shape(f: dict, attention: str) -> dict:
     size, text = f["image_size"], f.get("channel_mult")
     mults = _numbers("channel_mult", text) if text else MULTS.get(size)
     if mults is None:
-        raise ValueError(f"For image_size {size} the flag channel_mult is needed; without "
-                         f"it the sizes are {', '.join(map(str, MULTS))}.")
+        raise ValueError(f"For image_size {size} the flag channel_mult is needed; "
+                         f"without it the sizes are {', '.join(map(str, MULTS))}.")
     halvings = {size//max(side, 1) for side in _numbers(attention, f[attention])}
     T = f["diffusion_steps"]
     return dict(channels=3, size=size, mults=mults, groups=32, null=False,
@@ -160,8 +165,8 @@ def config_from_flags(
 ) -> dict:   # arguments of `UNet`
     "The U-Net of a recipe. Raises ValueError for what our U-Net does not have."
     if f["num_heads_upsample"] not in (-1, f["num_heads"]):
-        raise ValueError("The flag num_heads_upsample must be -1, as many heads on the way "
-                         f"up as down, and is {f['num_heads_upsample']}.")
+        raise ValueError("The flag num_heads_upsample must be -1, as many heads on the "
+                         f"way up as down, and is {f['num_heads_upsample']}.")
     return dict(
         _shape(f, "attention_resolutions"), width=f["num_channels"],
         blocks=f["num_res_blocks"], dropout=f["dropout"], heads=f["num_heads"],
@@ -176,7 +181,7 @@ def head_by_head(
     heads: int,     # m
     d: int,         # width of a head
 ) -> torch.Tensor:  # r′ for r = 0, 1, …, (3·heads·d,)
-    "For each row of our queries, keys and values, its number where rows go head by head."
+    "For each row of our queries, keys, values, its number where rows go head by head."
     a, i, j = torch.meshgrid(*map(torch.arange, (3, heads, d)), indexing="ij")
     return ((3*i + a)*d + j).flatten()
 
@@ -194,12 +199,14 @@ def places(
     def put(name, layer, block, place=0):
         "Give a layer the next places of one of their blocks; how many are then taken."
         if isinstance(layer, Block):
-            at[f"{name}.res"], at[f"{name}.attn"] = (f"{block}.{place + k}" for k in (0, 1))
+            at[f"{name}.res"], at[f"{name}.attn"] = (
+                f"{block}.{place + k}" for k in (0, 1))
             return place + 1 + isinstance(layer.attn, Attention)
         at[name] = f"{block}.{place}"
         if isinstance(layer, Down): at[f"{name}.conv"] = f"{block}.{place}.op"
         return place + 1
-    for i, layer in enumerate(model.down): put(f"down.{i}", layer, f"input_blocks.{i + 1}")
+    for i, layer in enumerate(model.down):
+        put(f"down.{i}", layer, f"input_blocks.{i + 1}")
     place = 0
     for i, layer in enumerate(model.middle):
         place = put(f"middle.{i}", layer, "middle_block", place)
@@ -250,7 +257,8 @@ class AttentionPool(nn.Module):
     ) -> torch.Tensor:   # (B, C)
         h = h.flatten(2)
         z = torch.cat([h.mean(2, keepdim=True), h], 2) + self.location
-        q, k, v = self.qkv(z.mT).unflatten(2, (3, self.heads, -1)).transpose(1, 3).unbind(2)
+        q, k, v = (self.qkv(z.mT)
+                   .unflatten(2, (3, self.heads, -1)).transpose(1, 3).unbind(2))
         return attention(q[:, :, :1], k, v).flatten(1)
 
 # %% ../nbs/openai.ipynb #3067e3c4
@@ -331,9 +339,9 @@ def classifier_entries(
               "head.weight": f"{last}.weight", "head.bias": f"{last}.bias"}
     more = {"leave.2.qkv.weight": 3, "head.weight": axes}
     rest = [name for name in model.state_dict() if not name.startswith("unet.")]
-    return [entry._replace(ours=f"unet.{entry.ours}") for entry in entries(model.unet)] + [
-        Entry(name, (theirs.get(name, name.replace("leave", "out")),), more.get(name))
-        for name in rest]
+    return ([entry._replace(ours=f"unet.{entry.ours}") for entry in entries(model.unet)]
+            + [Entry(name, (theirs.get(name, name.replace("leave", "out")),),
+                     more.get(name)) for name in rest])
 
 # %% ../nbs/openai.ipynb #acc31923
 UPSAMPLERS = {"64_256_upsampler", "128_512_upsampler", "upsample_cond_500K"}
@@ -355,7 +363,8 @@ def recipe(
         try: flags = json.loads(beside.read_text(encoding="utf-8"))
         except ValueError: pass
         if not isinstance(flags, (str, dict)):
-            raise ValueError(f"{beside} should hold flags, by name or as on a command line.")
+            raise ValueError(
+                f"{beside} should hold flags, by name or as on a command line.")
     if flags is None: flags = known.get(path.stem)
     if flags is None and path.stem in UPSAMPLERS:
         raise ValueError(f"{path.name} is an upsampler, which takes a second picture; "
@@ -364,8 +373,8 @@ def recipe(
         raise ValueError(f"{path.name} is no {kind}; read it with read_openai"
                          f"{'' if classifier else '_classifier'}.")
     if flags is None:
-        raise ValueError(f"{path.name} is none of the published files, so its flags are "
-                         f"needed: as an argument, or in {beside.name} beside it.")
+        raise ValueError(f"{path.name} is none of the published files, so its flags "
+                         f"are needed: as an argument, or in {beside.name} beside it.")
     return read_flags(flags, CLASSIFIER_FLAGS if classifier else FLAGS)
 
 def _filled(path, model, entries) -> nn.Module:
@@ -385,7 +394,7 @@ def read_openai(
     """A network of OpenAI's code.
 
     Raises FileNotFoundError, or ValueError for flags that are unknown or missing, for
-    tensors that are not of the network of these flags, or for what is no file of tensors.
+    tensors that are not of the network of these flags, or for no file of tensors.
     """
     f = recipe(path, flags)
     with torch.device("meta"): model = UNet(**config_from_flags(f))
@@ -415,7 +424,8 @@ def multiplications(
             if isinstance(m, nn.Conv2d): n += N*m.weight.numel()
             if isinstance(m, nn.Linear): n += m.weight.numel()
             if isinstance(m, Attention): n += 2*N**2*m.qkv.in_channels
-            if isinstance(m, AttentionPool): n += N*m.qkv.weight.numel() + 2*m.location.numel()
+            if isinstance(m, AttentionPool):
+                n += N*m.qkv.weight.numel() + 2*m.location.numel()
         return n
     total = inside(unet.embed_time) + inside(unet.enter)
     for layer in unet.down:
@@ -429,8 +439,10 @@ def multiplications(
     return total + inside(model.leave) + inside(model.head)
 
 SOURCES = { # of the published files
-    "improved-diffusion": "https://openaipublic.blob.core.windows.net/diffusion/march-2021",
-    "guided-diffusion": "https://openaipublic.blob.core.windows.net/diffusion/jul-2021",
+    "improved-diffusion":
+        "https://openaipublic.blob.core.windows.net/diffusion/march-2021",
+    "guided-diffusion":
+        "https://openaipublic.blob.core.windows.net/diffusion/jul-2021",
 }
 
 def published(
@@ -453,7 +465,8 @@ def published(
     family = "improved-diffusion" if "M_" in name else "guided-diffusion"
     return dict(
         family=family, url=f"{SOURCES[family]}/{name}.pt", flags=known[name],
-        options={k: v for k, v in model.config.items() if k not in plain or plain[k] != v},
+        options={k: v for k, v in model.config.items()
+                 if k not in plain or plain[k] != v},
         parameters=sum(p.numel() for p in model.parameters()),
         multiplications=multiplications(model), T=f["diffusion_steps"],
         noise_schedule=f["noise_schedule"],

@@ -11,10 +11,10 @@ from fastcore.basics import patch
 
 # %% ../nbs/oracle.ipynb #0ae6c07b
 class GaussianMixture:
-    """A mixture of K Gaussians in D dimensions, with everything known of it under noise.
+    """A mixture of K Gaussians in D dimensions, with everything known under noise.
 
-    The noise is the forward process's: `abar` is ᾱ, one number or a (B,) tensor with one
-    value per point, in [0, 1]. Everything is float64.
+    The noise is the forward process's: `abar` is ᾱ, one number or a (B,) tensor with
+    one value per point, in [0, 1]. Everything is float64.
     Raises ValueError if the weights, means and covariances do not fit together.
     """
     def __init__(
@@ -27,9 +27,9 @@ class GaussianMixture:
                    for a in (weights, means, covs))
         if (w.ndim != 1 or m.shape != (len(w), *m.shape[1:2])
                 or S.shape != (*m.shape, m.shape[-1])):
-            raise ValueError("weights (K,), means (K, D) and covs (K, D, D) are needed, "
-                             f"and the shapes are {(*w.shape,)}, {(*m.shape,)} "
-                             f"and {(*S.shape,)}.")
+            raise ValueError("weights (K,), means (K, D) and covs (K, D, D) are "
+                             f"needed, and the shapes are {(*w.shape,)}, "
+                             f"{(*m.shape,)} and {(*S.shape,)}.")
         if not (w > 0).all():
             raise ValueError("Every weight must be positive; "
                              "leave out a component whose weight is 0.")
@@ -51,7 +51,7 @@ def sample(
     self: GaussianMixture,
     n: int, # how many points
     generator: torch.Generator | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]: # points (n, D) and their components (n,), 0 … K−1
+) -> tuple[torch.Tensor, torch.Tensor]: # points (n, D) and components (n,), 0 … K−1
     "Draw clean points and the components they came from."
     y = torch.multinomial(self.w, n, replacement=True, generator=generator)
     z = torch.randn(n, self.m.shape[1], dtype=torch.float64, generator=generator)
@@ -90,7 +90,7 @@ def pinwheel(
 # %% ../nbs/oracle.ipynb #c42b014e
 @patch
 def _whiten(self: GaussianMixture, x, abar):
-    "Coordinates u in each component's eigenbasis, (K, D, B), and variances s along them."
+    "Coordinates u in each component's eigenbasis, (K, D, B), and their variances s."
     x = x.double()
     if x.ndim != 2 or x.shape[1] != self.m.shape[1]:
         raise ValueError(f"Points of shape (B, {self.m.shape[1]}) are needed, "
@@ -183,7 +183,7 @@ def denoiser(
     self: GaussianMixture,
     sched, # a `d2c.schedule.Schedule`
 ):         # denoise(xt, t) → Guess, for points (B, D) and t an int or (B,)
-    "The exact model of this mixture: x_t, t → E[x_0 | x_t] and E[ε | x_t], in x_t's dtype."
+    "This mixture's exact model: x_t, t → E[x_0 | x_t] and E[ε | x_t], in x_t's dtype."
     mean, _ = moments(self)
     def denoise(xt, t):
         a = torch.as_tensor(sched.at(t), dtype=torch.float64).reshape(-1, 1)

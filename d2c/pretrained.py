@@ -44,7 +44,7 @@ def load(
 ) -> Loaded:   # the network, ready to evaluate, its schedule and what it predicts
     """Load weights that ship with the library.
 
-    Raises ValueError for another name, or if the file is not the one its card describes.
+    Raises ValueError for another name, or if the file is not what its card describes.
     """
     about, path = card(name), weights_folder()/f"{name}.safetensors"
     if not path.is_file() or sha256(path) != about["sha256"]:

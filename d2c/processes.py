@@ -73,7 +73,7 @@ def process_loss(
     "Mean squared error of each sample's prediction, whatever it is of."
     varsigma = level(sched.at(t))
     x = rescale(q_sample(sched, x0, t, eps), varsigma, "vp", process, sigma_data)
-    told = times_like(t.to(x.dtype), x)    # before it moves: not every device has float64
+    told = times_like(t.to(x.dtype), x)  # before it moves: not every device has float64
     out = model(x, told, *(() if y is None else (y,))).float()
     goal = predicted(x0, eps, predicts, like(varsigma, x0), sigma_data=sigma_data)
     return (out - goal).square().flatten(1).mean(1)

@@ -27,7 +27,7 @@ def this_process() -> PartialState:
 def bf16_pays(
     device: str, # "cpu", "cuda" and so on
 ) -> bool:
-    "Whether a convolution and its gradient are faster in bf16 than in float32, measured."
+    "Whether a convolution and its gradient are faster in bf16 than float32, measured."
     if device not in ("cpu", "cuda"): return False    # elsewhere autocast may lack it
     last, n = dict(device=device, memory_format=torch.channels_last), 32
     if device == "cuda": n = 256    # enough to be busy with
@@ -38,7 +38,7 @@ def bf16_pays(
         start = time.perf_counter()
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
             y = nn.functional.conv2d(x if bf16 else x.contiguous(), w, padding=1)
-        torch.autograd.grad(y.float().sum(), w)[0].sum().item()    # waits for the device
+        torch.autograd.grad(y.float().sum(), w)[0].sum().item()  # waits for the device
         return time.perf_counter() - start
     _, *rounds = [(seconds(True), seconds(False)) for _ in range(6)]
     short, long = map(min, zip(*rounds))
@@ -100,8 +100,8 @@ def explained_disconnection() -> Iterator[None]:
         if not known: raise
         raise ConnectionError(
             "The connection to another process of this run is lost; see what that one "
-            "said last, then start all of them again to go on from the newest checkpoint."
-            ) from error
+            "said last, then start all of them again to go on from the newest "
+            "checkpoint.") from error
 
 @contextlib.contextmanager
 def deferred_signals() -> Iterator[list]: # empty until somebody wants to stop
@@ -126,7 +126,8 @@ def as_csv(
     write = csv.writer(out)
     write.writerow(COLUMNS)
     for step, *values in rows:
-        write.writerow([int(step)] + ["" if math.isnan(v) else f"{v:.6g}" for v in values])
+        write.writerow([int(step)]
+                       + ["" if math.isnan(v) else f"{v:.6g}" for v in values])
     return out.getvalue()
 
 # %% ../nbs/runs.ipynb #3cd6fda5

@@ -23,8 +23,8 @@ class Loaded(NamedTuple):
     "What a file holds."
     model: nn.Module       # on the CPU, ready to evaluate
     sched: Schedule | None # what it was trained with; None if the file does not say
-    predicts: str          # what it outputs: "eps", "x0" or "v"; of a flow "velocity", of EDM "F"
-    process: str = "ddpm"  # "ddpm", a table; or "vp", "flow" or "edm", in continuous time
+    predicts: str          # output: "eps", "x0", "v"; of a flow "velocity", of EDM "F"
+    process: str = "ddpm"  # "ddpm", a table; "vp", "flow" or "edm", in continuous time
     sigma_data: float = .5 # of EDM: σ_d, root mean square of the data
 
     @property
@@ -38,8 +38,8 @@ class Loaded(NamedTuple):
     ) -> Callable:                           # denoise(xt, t) → Guess, for the samplers
         """The model that the network makes, for the given classes.
 
-        Without them it takes them after t, for `classifier_free_guidance`; the network's
-        `num_classes` stands for none.
+        Without them it takes them after t, for `classifier_free_guidance`; the
+        network's `num_classes` stands for none.
         """
         if self.process in ("flow", "edm"):
             denoise = adapted(self.model, self.sched, self.predicts, self.process,
@@ -48,7 +48,7 @@ class Loaded(NamedTuple):
         return denoise if y is None else lambda xt, t: denoise(xt, t, y)
 
 def save(
-    model: nn.Module,  # any network; with a `config` it can be rebuilt from the file alone
+    model: nn.Module,  # any network; with a `config` it can be rebuilt from the file
     path: str | Path,  # by custom it ends in .safetensors; missing folders are made
     sched: Schedule | None = None, # what it was trained with
     predicts: str = "eps",         # what it outputs
@@ -58,16 +58,18 @@ def save(
 ) -> None:
     "Write a network's weights, configuration and schedule, whole or not at all."
     dtype = torch.float16 if half else torch.float32
-    def plain(v): return v.detach().cpu().to(dtype if v.is_floating_point() else v.dtype)
+    def plain(v):
+        return v.detach().cpu().to(dtype if v.is_floating_point() else v.dtype)
     tensors = {name: plain(v).contiguous() for name, v in model.state_dict().items()}
     about = dict(network=type(model).__name__, config=getattr(model, "config", None),
                  predicts=predicts, abar=sched and sched.abar.tolist(),
                  process=process, sigma_data=sigma_data)
-    write_whole(path, safetensors.torch.save(tensors, metadata={"d2c": json.dumps(about)}))
+    write_whole(
+        path, safetensors.torch.save(tensors, metadata={"d2c": json.dumps(about)}))
 
 def load(
     path: str | Path, # a file that `save` wrote
-    network: type | tuple[type, ...] = UNet, # the class of the network in it, or several
+    network: type | tuple[type, ...] = UNet, # the class of network in it, or several
     into: nn.Module | None = None, # a network to put the weights into; None: rebuild it
 ) -> Loaded:
     """Rebuild a network from its file, or fill one that was built like it.
@@ -90,16 +92,18 @@ def load(
     known = network if isinstance(network, tuple) else (network,)
     build = next((one for one in known if one.__name__ == about["network"]), None)
     if into is None and about.get("config", {}) is None:
-        raise ValueError(f"{path} holds the weights of a {about['network']}, which does not "
-                         "say how it was built; build it, and load them with into=….")
+        raise ValueError(
+            f"{path} holds the weights of a {about['network']}, which does not say "
+            "how it was built; build it, and load them with into=….")
     if into is None and build is None:
         raise ValueError(f"{path} holds a {about['network']} and not a "
-                         f"{known[0].__name__}; load it with network={about['network']}.")
+                         f"{known[0].__name__}; load it with "
+                         f"network={about['network']}.")
     if into is not None:
         shapes = {name: v.shape for name, v in into.state_dict().items()}
         if shapes != {name: v.shape for name, v in tensors.items()}:
-            raise ValueError(f"The weights in {path} are of a {about['network']} that was "
-                             f"built differently from this {type(into).__name__}.")
+            raise ValueError(f"The weights in {path} are of a {about['network']} that "
+                             f"was built differently from this {type(into).__name__}.")
     try:
         model = build(**about["config"]) if into is None else into
         model.load_state_dict(tensors)

@@ -22,8 +22,10 @@ class Schedule:
     abar: torch.Tensor  # ᾱ_t for t = 0 … T, float64 (T+1,), on the CPU
 
     def __post_init__(self):
-        if self.abar.ndim != 1 or self.abar.dtype != torch.float64 or len(self.abar) < 2:
-            raise ValueError("A schedule needs a float64 vector of ᾱ_0 … ᾱ_T with T ≥ 1.")
+        if (self.abar.ndim != 1 or self.abar.dtype != torch.float64
+                or len(self.abar) < 2):
+            raise ValueError("A schedule needs a float64 vector of ᾱ_0 … ᾱ_T "
+                             "with T ≥ 1.")
         if self.abar[0] != 1:
             raise ValueError("ᾱ_0 must be 1, the clean image, "
                              f"and is {self.abar[0].item()}.")
@@ -121,7 +123,8 @@ def linear(
 ) -> Schedule:
     "β grows linearly from β_1 to β_T. Ho et al. 2020, section 4."
     if T < 2:
-        raise ValueError(f"A linear schedule needs T ≥ 2 to have two ends, and T is {T}.")
+        raise ValueError("A linear schedule needs T ≥ 2 to have two ends, "
+                         f"and T is {T}.")
     return from_beta(torch.linspace(beta_1, beta_T, T, dtype=torch.float64))
 
 # %% ../nbs/schedule.ipynb #50facdd4

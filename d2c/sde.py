@@ -42,10 +42,10 @@ def em_step(
 class Process:
     """Noising in continuous time: x_t = α(t) x_0 + σ(t) ε for real t in [0, T].
 
-    It stands wherever a `Schedule` does, such as `gm.denoiser(process)`; its samples are
-    then read in the scaling of ᾱ, x_t/√(α² + σ²). Each method takes a number and gives a
-    float, or a tensor and gives float64 on the CPU; it raises ValueError for a time
-    outside [0, T]. Song et al. 2021b, section 3.
+    It stands wherever a `Schedule` does, such as `gm.denoiser(process)`; its samples
+    are then read in the scaling of ᾱ, x_t/√(α² + σ²). Each method takes a number and
+    gives a float, or a tensor and gives float64 on the CPU; it raises ValueError for a
+    time outside [0, T]. Song et al. 2021b, section 3.
     """
     alpha: Callable # α of float64 times, differentiable; above 0, but perhaps at T
     sigma: Callable # σ of float64 times, differentiable above t = 0
@@ -98,7 +98,7 @@ def vp(
     beta_min: float = .1,  # β(0)
     beta_max: float = 20., # β(1)
 ) -> Process:
-    "Variance preserving, the limit of DDPM: β rises linearly. Song et al. 2021b, eq. 11."
+    "Variance preserving, DDPM's limit: β rises linearly. Song et al. 2021b, eq. 11."
     B = lambda t: beta_min*t + (beta_max - beta_min)*t**2/2    # ∫ β
     return Process(lambda t: (-B(t)/2).exp(), lambda t: (-(-B(t)).expm1())**0.5)
 
@@ -128,7 +128,7 @@ def sde_terms(
     process: Process,
     t: float, # in [0, T]
 ) -> tuple[float, float, float, float]: # √(α² + σ²), σ, f and g²
-    "What a step of an SDE needs of a process; kept, since samplers ask again and again."
+    "What an SDE's step needs of a process; kept, since samplers ask again and again."
     at = torch.tensor(t, dtype=torch.float64)
     sigma, (f, g2) = process.sigma(at), process._rates(at)
     return process.scale2(t)**0.5, sigma.item(), f.item(), g2.item()
@@ -216,7 +216,8 @@ def em_update(
     Raises ValueError if η is not a number of 0 or more.
     """
     if not 0 <= eta < math.inf:
-        raise ValueError(f"η must be 0 or more, from no noise upwards, and it is {eta}.")
+        raise ValueError("η must be 0 or more, from no noise upwards, "
+                         f"and it is {eta}.")
     def update(denoise, x, t, s, noise):
         guess, (scale, sigma, f, g2) = denoise(x, t), sde_terms(process, t)
         x = scale*x
@@ -238,13 +239,13 @@ def spans(
     process: Process,
     times: Iterable[float],       # real, from high to low, in (0, T]
 ) -> list[tuple[float, float]]:   # (t, s) for each step; the last s is 0
-    "As `strides`, for real times. Raises ValueError if they do not fall, or leave (0, T]."
+    "As `strides`, for real times. Raises ValueError unless they fall within (0, T]."
     times = list(map(float, times))
     if not times:
         raise ValueError("The list of times is empty; give at least one, such as [T].")
     if not all(t > s for t, s in zip(times, [*times[1:], 0.])) or times[0] > process.T:
-        raise ValueError(f"The times must fall from at most {process.T:g} and stay above "
-                         "0, where the last step ends by itself.")
+        raise ValueError(f"The times must fall from at most {process.T:g} and stay "
+                         "above 0, where the last step ends by itself.")
     return list(zip(times, [*times[1:], 0.]))
 
 def em_steps(
@@ -257,8 +258,8 @@ def em_steps(
 ) -> Iterator[Step]:
     """Sample by the reverse SDE, in the scaling of ᾱ. Song et al. 2021b, section 3.3.
 
-    Raises ValueError for a bad list of times, a negative η, a process that has no signal
-    left where the list begins, or an xT that is not finite.
+    Raises ValueError for a bad list of times, a negative η, a process that has no
+    signal left where the list begins, or an xT that is not finite.
     """
     pairs = spans(process, times)
     if process.at(pairs[0][0]) == 0:
@@ -299,8 +300,8 @@ def pc_update(
     The last step, to s = 0, is not corrected. Raises ValueError unless r > 0 and n ≥ 0.
     """
     if not (0 < r < math.inf and n >= 0):
-        raise ValueError("The ratio r must be above 0 and the number n of corrections at "
-                         f"least 0, and they are {r} and {n}.")
+        raise ValueError("The ratio r must be above 0 and the number n of corrections "
+                         f"at least 0, and they are {r} and {n}.")
     def corrected(denoise, x, t, s, noise):
         x, guess = update(denoise, x, t, s, noise)
         for _ in range(n if s > 0 else 0):

@@ -249,7 +249,7 @@ def solver_steps(
     make: Callable,                # a maker of updates, such as `heun_update`
     denoise: Callable,             # denoise(xt, t) → Guess
     sched: Schedule,               # or a `Process`
-    xT: torch.Tensor,              # noise at the first time, in the scaling of ᾱ, (B, …)
+    xT: torch.Tensor,              # noise at the first time, in ᾱ's scaling, (B, …)
     times: Iterable,               # from high to low, above 0
     generator=None,                # of fresh noise: one, or one for each image
     **options,                     # of the maker
@@ -261,8 +261,8 @@ def solver_steps(
     """
     times = list(times)
     if not times or any(s >= t for t, s in zip(times, [*times[1:], 0])):
-        raise ValueError("The times must fall from each step to the next and stay above "
-                         "0, which is where the last step ends by itself.")
+        raise ValueError("The times must fall from each step to the next and stay "
+                         "above 0, which is where the last step ends by itself.")
     for t in times: sched.at(t)
     pairs = list(zip(times, [*times[1:], 0]))
     return walk(make(sched, **options), denoise, xT, pairs, generator)

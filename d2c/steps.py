@@ -15,8 +15,8 @@ from typing import NamedTuple
 import torch
 from .conventions import coefficients
 from .schedule import Schedule
-from .verdict import (RATE, Complaint, Mistake, Reading, Report, checked, distance, judge,
-                         run, threshold)
+from .verdict import (RATE, Complaint, Mistake, Reading, Report, checked, distance,
+                         judge, run, threshold)
 
 # %% ../nbs/steps.ipynb #7ce4df0e
 @dataclass(frozen=True)
@@ -76,18 +76,19 @@ def stops(c):
 
 RIGHT = dict(
     stops=stops,                                   # the (t, s) that it goes through
-    start=lambda c: c.abar(min(c.times))**0.5 if c.up else 1., # what its start is multiplied by
+    start=lambda c: c.abar(min(c.times))**0.5 if c.up else 1., # the start's factor
     look=lambda c, t: c.abar(t),                   # ᾱ of a time
     hears=lambda q: q.t,                           # what the network is told
     guess=lambda q: GUESS[q.claim.predicts](q),    # x̂_0 and ε̂
     var=lambda q: q.claim.eta**2*tilde(q.abar_t, q.abar_s), # σ_μ²
     mean=lambda q, x0, eps, var: q.abar_s**0.5*x0 + root(1 - q.abar_s - var)*eps,
-    loud=lambda q, var: var if q.claim.var == "beta_tilde" else 1 - q.abar_t/q.abar_s, # σ²
+    loud=lambda q, var: (var if q.claim.var == "beta_tilde"
+                         else 1 - q.abar_t/q.abar_s),       # σ²
     noise=lambda q, sigma: 0. if q.last else sigma, # what the noise is multiplied by
     law=(0., 0., 0., 3.), # of z: repeated over pixels, images, steps; fourth moment
     clip=None,            # how answers beyond ±1 are treated, see `CLIPS`
 )
-CLIPS = {False: (0., 0., 0.), True: (1., 1., 0.)} # effect of clipping on x̂_0, ε̂ and x_s
+CLIPS = {False: (0., 0., 0.), True: (1., 1., 0.)} # effect of clipping on x̂_0, ε̂, x_s
 
 # %% ../nbs/steps.ipynb #4ab05e15
 #| eq: eq-steps-form eq-steps-right
@@ -97,9 +98,9 @@ def numbers(
 ) -> torch.Tensor | None: # float64 (9 + 5n,) for n steps; None where it is not a number
     """What a sampler does, all its numbers.
 
-    How many steps, how much of the start it begins with, how clipping acts on x̂_0, on ε̂
-    and on x_s, how noise repeats over pixels, images and steps, its fourth moment; and for
-    each step the time told, c_0, c_ε, an offset, σ.
+    How many steps, how much of the start it begins with, how clipping acts on x̂_0, on
+    ε̂ and on x_s, how noise repeats over pixels, images and steps, its fourth moment;
+    and for each step the time told, c_0, c_ε, an offset, σ.
     """
     p = {**RIGHT, **parts}
     try:
@@ -121,7 +122,8 @@ def numbers(
     except ArithmeticError: return None
     clip = p["clip"] or CLIPS[bool(c.clip)]
     law = RIGHT["law"] if silent else p["law"]
-    out = torch.tensor([len(pairs), p["start"](c), *clip, *law, *steps], dtype=torch.float64)
+    out = torch.tensor([len(pairs), p["start"](c), *clip, *law, *steps],
+                       dtype=torch.float64)
     return out if out.isfinite().all() else None
 
 # %% ../nbs/steps.ipynb #c3cad6a5
@@ -129,7 +131,7 @@ class Film(NamedTuple):
     "What a sampler did, seen from the network."
     told: list[float]  # the times that it heard, n of them, in our index
     start: torch.Tensor # what the sampler was given, (B, …), float64
-    x: torch.Tensor    # what the network was given, and last what came out, (n + 1, B, …)
+    x: torch.Tensor    # what the network was given, last what came out, (n + 1, B, …)
     x0: torch.Tensor   # what it answered, as x̂_0, (n, B, …)
 
     def eps(self, c: Claim, k: int) -> torch.Tensor:
@@ -149,7 +151,7 @@ def watch(
     wide: bool = False, # answers beyond ±1
     dtype: torch.dtype = torch.float32,
 ) -> Film:
-    """Run a sampler on a network that writes down what it is asked and chooses its answers.
+    """Run a sampler on a network that notes what it is asked and chooses its answers.
 
     Raises ValueError, in one sentence, for code that cannot be watched.
     """
@@ -166,7 +168,8 @@ def watch(
     def network(x, t, *others, **named):
         t = torch.as_tensor(t).double().flatten()
         if len(told) >= limit:
-            raise Complaint(f"The network has been called {limit} times without an end.")
+            raise Complaint(f"The network has been called {limit} times "
+                            "without an end.")
         if len(t) not in (1, images) or not (t == t[0]).all():
             raise Complaint("The network is told several times at once; one for all "
                             "images is needed.")
@@ -207,7 +210,8 @@ def spread(z, dims):
     n = math.prod(z.shape[d] for d in dims)
     if n == 1: return 0., 0.
     means = z.mean(dims)
-    return ((n*means.square().mean() - 1)/(n - 1)).item(), (2/means.numel())**0.5/(n - 1)
+    return (((n*means.square().mean() - 1)/(n - 1)).item(),
+            (2/means.numel())**0.5/(n - 1))
 
 def read(
     sample: Callable,  # sample(network, xT) → x_0, for network(x, t) → its answer
@@ -224,15 +228,19 @@ def read(
     """
     steps = len(c.times) if c.times else 200
     images = max(16, min(256, size//(steps*math.prod(PIXELS))))
-    film = lambda **which: watch(sample, c, images, first, seed=seed, dtype=dtype, **which)
+    film = lambda **which: watch(sample, c, images, first,
+                                 seed=seed, dtype=dtype, **which)
     one, two, wide = film(), film(run_of=1), film(wide=True)
     if one.told != two.told:
-        raise ValueError("The times that the code tells the network change from run to run.")
+        raise ValueError("The times that the code tells the network change "
+                         "from run to run.")
     n, many = len(one.told), one.x0[0].numel()
     begin, _, rest = least_squares(one.x[0] - two.x[0], one.start - two.start)
-    names = ["number of evaluations of the network", "start, of the noise that is given",
+    names = ["number of evaluations of the network",
+             "start, of the noise that is given",
              "clipping of x̂_0", "effect of clipping on ε̂", "clipping of x_s"]
-    value, error, rounding, noises, before, remembers, same = [], [], [], [], (), 0, True
+    value, error, rounding, noises, before, remembers, same = (
+        [], [], [], [], (), 0, True)
     for k, tau in enumerate(one.told):
         e1, e2 = one.eps(c, k), two.eps(c, k)
         moved, now = one.x[k + 1] - two.x[k + 1], (one.x0[k] - two.x0[k], e1 - e2)
@@ -251,7 +259,8 @@ def read(
         else: noises.append((z - offset)/sigma)
         at = f"step {k + 1}, from t = {tau:g}, "
         names += [f"step {k + 1}, time that the network is told", at + "factor of x̂_0",
-                  at + "factor of ε̂", at + "offset", at + "standard deviation of the noise"]
+                  at + "factor of ε̂", at + "offset",
+                  at + "standard deviation of the noise"]
         value += [tau, *coef.tolist(), offset, sigma]
         error += [0., *far.tolist(), sigma/many**0.5, sigma/(2*many)**0.5]
         table = 2e-8/(1 - c.abar(max(tau, 1))) # a float32 of it, in 1 − ᾱ_t
@@ -263,7 +272,8 @@ def read(
     law, chance = law_of(noises)
     names[5:5] = ["share of the noise that repeats over pixels",
                   "share of the noise that repeats over images",
-                  "share of the noise that repeats over steps", "fourth moment of the noise"]
+                  "share of the noise that repeats over steps",
+                  "fourth moment of the noise"]
     value = [n, begin.item(), *clip[0], *law, *value]
     error = [0., 0., *clip[1], *chance, *error]
     vector = lambda v: torch.tensor(v, dtype=torch.float64)
@@ -280,7 +290,8 @@ def law_of(noises):
         again = (z[1:]*z[:-1]).mean().item()
         error = z[1:].numel()**-0.5
     fourth = z.square().square().mean().item()
-    return [pixels[0], images[0], again, fourth], [pixels[1], images[1], error, (96/z.numel())**0.5]
+    return ([pixels[0], images[0], again, fourth],
+            [pixels[1], images[1], error, (96/z.numel())**0.5])
 
 def clipping(c, one, wide, steps, same, images=16):
     "How answers beyond ±1 act: on x̂_0, on ε̂, on x_s; with standard errors."
@@ -328,48 +339,54 @@ MISTAKES = {Mistake(name, what, f"eq-{eq}"): parts for name, what, eq, parts in 
      "ddpm-step", dict(hears=lambda q: q.t - 1)),
     ("network told t + 1", "The network hears a time that is one too late.",
      "ddpm-step", dict(hears=lambda q: q.t + 1)),
-    ("network told the step's number", "The network hears the number of the step on the "
-     "stride, not the time that the step is at.", "schedule-spaced",
+    ("network told the step's number", "The network hears the number of the step on "
+     "the stride, not the time that the step is at.", "schedule-spaced",
      dict(hears=lambda q: q.n - q.k)),
     ("table one early", "ᾱ is looked up one entry too early, at t − 1 for t.",
      "schedule-abar", dict(look=lambda c, t: c.abar(t - 1))),
-    ("table one late", "ᾱ is looked up one entry too late, at t + 1 for t; the last step "
-     "ends at ᾱ_1.", "schedule-abar", dict(look=lambda c, t: c.abar(t + 1))),
+    ("table one late", "ᾱ is looked up one entry too late, at t + 1 for t; the last "
+     "step ends at ᾱ_1.", "schedule-abar", dict(look=lambda c, t: c.abar(t + 1))),
     ("first time missing", "The loop starts at the second of its times.",
      "schedule-spaced", dict(stops=lambda c: stops(c)[1:])),
-    ("last step missing", "The loop ends at the lowest of its times; what comes out still "
-     "has that noise.", "ddim-step", dict(stops=lambda c: stops(c)[:-1])),
+    ("last step missing", "The loop ends at the lowest of its times; what comes out "
+     "still has that noise.", "ddim-step", dict(stops=lambda c: stops(c)[:-1])),
     ("ends at x_1", "The last step ends at ᾱ_1, not at ᾱ_0 = 1; what comes out is x_1.",
-     "ddim-step", dict(stops=lambda c: [*stops(c)[:-1], (c.times[-1], min(1, c.times[-1]))])),
-    ("stride of fixed width", "s is t − T // n, which is not the next of the times where "
-     "these are rounded or spaced otherwise.", "schedule-spaced", dict(stops=fixed)),
+     "ddim-step",
+     dict(stops=lambda c: [*stops(c)[:-1], (c.times[-1], min(1, c.times[-1]))])),
+    ("stride of fixed width", "s is t − T // n, which is not the next of the times "
+     "where these are rounded or spaced otherwise.", "schedule-spaced",
+     dict(stops=fixed)),
     ("stride forgotten", "Each step ends at t − 1, though the next begins lower.",
      "schedule-spaced", dict(stops=lambda c: [(t, max(t - 1, 0)) for t in c.times])),
-    ("times in rising order", "The loop goes from the lowest of its times to the highest.",
-     "schedule-spaced", dict(stops=lambda c: stops(replace(c, times=c.times[::-1])))),
+    ("times in rising order", "The loop goes from the lowest of its times "
+     "to the highest.", "schedule-spaced",
+     dict(stops=lambda c: stops(replace(c, times=c.times[::-1])))),
     # x̂_0
     ("root missing under x̂_0", "x̂_0 is divided by ᾱ_t, not by its root.",
-     "forward-x0-eps", dict(guess=of_eps(lambda q: (XT - root(1 - q.abar_t)*G)/q.abar_t))),
-    ("root missing in x̂_0's noise", "1 − ᾱ_t multiplies ε̂ in x̂_0 where its root should.",
-     "forward-x0-eps", dict(guess=of_eps(lambda q: (XT - (1 - q.abar_t)*G)/q.abar_t**0.5))),
+     "forward-x0-eps",
+     dict(guess=of_eps(lambda q: (XT - root(1 - q.abar_t)*G)/q.abar_t))),
+    ("root missing in x̂_0's noise", "1 − ᾱ_t multiplies ε̂ in x̂_0 "
+     "where its root should.", "forward-x0-eps",
+     dict(guess=of_eps(lambda q: (XT - (1 - q.abar_t)*G)/q.abar_t**0.5))),
     ("both roots missing in x̂_0", "x̂_0 is made with ᾱ_t and 1 − ᾱ_t, without roots.",
      "forward-x0-eps", dict(guess=of_eps(lambda q: (XT - (1 - q.abar_t)*G)/q.abar_t))),
     ("α for ᾱ in x̂_0", "x̂_0 is made with α_t of a single step where ᾱ_t belongs.",
      "forward-x0-eps", dict(guess=of_eps(
          lambda q: (XT - root(one_beta(q))*G)/(1 - one_beta(q))**0.5))),
     ("sign of ε̂ in x̂_0", "The noise is added in x̂_0, not taken off.",
-     "forward-x0-eps", dict(guess=of_eps(lambda q: (XT + root(1 - q.abar_t)*G)/q.abar_t**0.5))),
+     "forward-x0-eps",
+     dict(guess=of_eps(lambda q: (XT + root(1 - q.abar_t)*G)/q.abar_t**0.5))),
     ("x̂_0 not divided", "x̂_0 lacks the division by √ᾱ_t.",
      "forward-x0-eps", dict(guess=of_eps(lambda q: XT - root(1 - q.abar_t)*G))),
-    ("answer read as ε", "The network answers with something else, and it is read as ε.",
-     "forward-x0-eps", dict(guess=reads("eps"))),
-    ("answer read as x_0", "The network answers with something else, and it is read as x_0.",
-     "forward-x0-eps", dict(guess=reads("x0"))),
-    ("answer read as v", "The network answers with something else, and it is read as v.",
-     "forward-v", dict(guess=reads("v"))),
+    ("answer read as ε", "The network answers with something else, "
+     "and it is read as ε.", "forward-x0-eps", dict(guess=reads("eps"))),
+    ("answer read as x_0", "The network answers with something else, "
+     "and it is read as x_0.", "forward-x0-eps", dict(guess=reads("x0"))),
+    ("answer read as v", "The network answers with something else, "
+     "and it is read as v.", "forward-v", dict(guess=reads("v"))),
     # the mean
-    ("σ² not taken off", "The direction has √(1 − ᾱ_s), without − σ²: with the fresh noise "
-     "the variance is too large.", "ddim-family",
+    ("σ² not taken off", "The direction has √(1 − ᾱ_s), without − σ²: with the fresh "
+     "noise the variance is too large.", "ddim-family",
      dict(mean=lambda q, x0, eps, var: q.abar_s**0.5*x0 + root(1 - q.abar_s)*eps)),
     ("σ taken off, not σ²", "The direction has √(1 − ᾱ_s − σ) for √(1 − ᾱ_s − σ²).",
      "ddim-family", dict(mean=lambda q, x0, eps, var:
@@ -377,8 +394,8 @@ MISTAKES = {Mistake(name, what, f"eq-{eq}"): parts for name, what, eq, parts in 
     ("root missing at x̂_0", "x̂_0 is multiplied by ᾱ_s, not by its root.",
      "ddim-family", dict(mean=lambda q, x0, eps, var:
                          q.abar_s*x0 + root(1 - q.abar_s - var)*eps)),
-    ("root missing in the direction", "ε̂ is multiplied by 1 − ᾱ_s − σ², not by its root.",
-     "ddim-family", dict(mean=lambda q, x0, eps, var:
+    ("root missing in the direction", "ε̂ is multiplied by 1 − ᾱ_s − σ², "
+     "not by its root.", "ddim-family", dict(mean=lambda q, x0, eps, var:
                          q.abar_s**0.5*x0 + (1 - q.abar_s - var)*eps)),
     ("direction of t", "The direction has ᾱ_t where ᾱ_s belongs.",
      "ddim-family", dict(mean=lambda q, x0, eps, var:
@@ -401,20 +418,20 @@ MISTAKES = {Mistake(name, what, f"eq-{eq}"): parts for name, what, eq, parts in 
     ("ᾱ for α before DDPM's mean", "DDPM's mean is divided by √ᾱ_t where √α belongs.",
      "posterior-mu-eps", dict(mean=of_mean(lambda q, eps: q.abar_t**-0.5*
          (XT - (1 - q.abar_t/q.abar_s)/root(1 - q.abar_t)*eps)))),
-    ("single-step mean on a stride", "DDPM's mean is made with β_t of one step, though the "
-     "step is a longer one.", "posterior-mu-eps", dict(mean=of_mean(lambda q, eps:
+    ("single-step mean on a stride", "DDPM's mean is made with β_t of one step, though "
+     "the step is a longer one.", "posterior-mu-eps", dict(mean=of_mean(lambda q, eps:
          (q.one/q.abar_t)**0.5*(XT - one_beta(q)/root(1 - q.abar_t)*eps)))),
     ("posterior's coefficients swapped", "x̂_0 and x_t have each other's coefficient.",
      "posterior-mean", dict(mean=of_x0(lambda q, x0: coefs(q)[1]*x0 + coefs(q)[0]*XT))),
     ("root missing at x̂_0 in the posterior", "x̂_0 has the factor ᾱ_s where its root "
      "belongs.", "posterior-mean", dict(mean=of_x0(lambda q, x0:
          q.abar_s**0.5*coefs(q)[0]*x0 + coefs(q)[1]*XT))),
-    ("root missing at x_t in the posterior", "x_t has the factor α where its root belongs.",
-     "posterior-mean", dict(mean=of_x0(lambda q, x0:
+    ("root missing at x_t in the posterior", "x_t has the factor α "
+     "where its root belongs.", "posterior-mean", dict(mean=of_x0(lambda q, x0:
          coefs(q)[0]*x0 + (q.abar_t/q.abar_s)**0.5*coefs(q)[1]*XT))),
     # the noise
-    ("σ of a single step", "σ is made from β_t of one step, though the step is a longer "
-     "one; on a stride it is several times too small.", "ddim-sigma",
+    ("σ of a single step", "σ is made from β_t of one step, though the step is a "
+     "longer one; on a stride it is several times too small.", "ddim-sigma",
      dict(var=lambda q: q.claim.eta**2*(1 - q.abar_s)/(1 - q.abar_t)*one_beta(q))),
     ("η not squared", "σ² is ηβ̃ where η²β̃ belongs.",
      "ddim-sigma", dict(var=lambda q: q.claim.eta*tilde(q.abar_t, q.abar_s))),
@@ -435,13 +452,13 @@ MISTAKES = {Mistake(name, what, f"eq-{eq}"): parts for name, what, eq, parts in 
     ("no noise before the last step", "The step before the last adds no noise either.",
      "ddpm-step", dict(noise=lambda q, sigma: 0. if q.k >= q.n - 2 else sigma)),
     ("β for β̃", "The noise has the variance β, and β̃ is claimed.", "posterior-sigma",
-     dict(loud=lambda q, var: q.claim.eta**2*(1 - q.abar_t/q.abar_s) if q.claim.var == "beta_tilde"
-          else not_here())),
+     dict(loud=lambda q, var: q.claim.eta**2*(1 - q.abar_t/q.abar_s)
+          if q.claim.var == "beta_tilde" else not_here())),
     ("β̃ for β", "The noise has the variance β̃, and β is claimed.", "posterior-sigma",
      dict(loud=lambda q, var: var if q.claim.var == "beta" else not_here())),
-    ("β of a single step", "The noise has the variance β_t of one step, though the step is "
-     "a longer one.", "posterior-sigma", dict(loud=lambda q, var: one_beta(q)
-                                              if q.claim.var == "beta" else not_here())),
+    ("β of a single step", "The noise has the variance β_t of one step, though the "
+     "step is a longer one.", "posterior-sigma",
+     dict(loud=lambda q, var: one_beta(q) if q.claim.var == "beta" else not_here())),
     ("uniform noise", "The noise is uniform on [0, 1), not normal.", "ddpm-step",
      dict(noise=lambda q, sigma: 0. if q.last else (sigma/12**0.5, sigma/2),
           law=(0., 0., 0., 1.8))),
@@ -452,21 +469,21 @@ MISTAKES = {Mistake(name, what, f"eq-{eq}"): parts for name, what, eq, parts in 
     ("one noise for all steps", "Every step adds the same noise again.",
      "ddpm-step", dict(law=(0., 0., 1., 3.))),
     # clipping
-    ("ε̂ not derived again", "x̂_0 is clipped, and ε̂ is left as it was: the two no longer "
-     "make up x_t.", "forward-x0-eps", dict(clip=(1., 0., 0.))),
-    ("x̂_0 is clipped", "x̂_0 is clipped to [−1, 1], and the claim is that it is not: data "
-     "outside are lost.", "forward-x0-eps", dict(clip=(1., 1., 0.))),
+    ("ε̂ not derived again", "x̂_0 is clipped, and ε̂ is left as it was: the two no "
+     "longer make up x_t.", "forward-x0-eps", dict(clip=(1., 0., 0.))),
+    ("x̂_0 is clipped", "x̂_0 is clipped to [−1, 1], and the claim is that it is not: "
+     "data outside are lost.", "forward-x0-eps", dict(clip=(1., 1., 0.))),
     ("x̂_0 is not clipped", "x̂_0 is not clipped, and the claim is that it is.",
      "forward-x0-eps", dict(clip=(0., 0., 0.))),
-    ("x_s is clipped", "The noisy x_s is clipped to [−1, 1], where much of its noise is.",
-     "forward-marginal", dict(clip=(0., 0., 1.))),
+    ("x_s is clipped", "The noisy x_s is clipped to [−1, 1], "
+     "where much of its noise is.", "forward-marginal", dict(clip=(0., 0., 1.))),
 ]}
 
 # %% ../nbs/steps.ipynb #a037aaf8
 #| eq: eq-steps-gain eq-steps-affine
 def law(
     c: Claim,
-    does: torch.Tensor, # the numbers of a sampler, as `numbers` or `read` gives them, (9 + 5n,)
+    does: torch.Tensor, # a sampler's numbers, as of `numbers` or `read`, (9 + 5n,)
     mean: float = 0.,   # of Gaussian data
     sd: float = .3,     # their standard deviation
 ) -> tuple[float, float]: # mean and standard deviation of the samples
@@ -485,8 +502,7 @@ def law(
 def sampler(
     sample: Callable,       # sample(network, xT) → x_0, for network(x, t) → its answer
     sched: Schedule,        # that it uses
-    times: Iterable[int] | None = None, # 1 … T, from high to low, that it claims to stop
-    # at; None: those that it tells the network
+    times: Iterable[int] | None = None, # claimed stops, T … 1; None: those it tells
     eta: float = 0.,        # that it claims; 1 for DDPM
     var: str = "beta_tilde", # of the noise that it claims to add; or "beta", for DDPM
     predicts: str = "eps",  # what it takes the network to answer: "eps", "x0" or "v"
@@ -521,8 +537,9 @@ def sampler(
     report = judge(f"sampler {name_of(sample)}", reading, right, known, rate)
     if report.verdict != "wrong" or right is None: return report
     (_, got), (_, want) = law(c, reading.value), law(replace(c, times=bases[0]), right)
-    return replace(report, reason=report.reason + " Of data with standard deviation 0.3 it "
-                   f"makes samples with {got:.3g}, and the right formula {want:.3g}.")
+    return replace(report, reason=report.reason
+                   + " Of data with standard deviation 0.3 it makes samples with "
+                   f"{got:.3g}, and the right formula {want:.3g}.")
 
 def name_of(f): return getattr(f, "__name__", type(f).__name__)
 
@@ -530,7 +547,7 @@ def stepper(
     step: Callable,       # step(x, t, answer) → x_s, or step(x, t, s, answer)
     sched: Schedule,
     times: Iterable[int], # 1 … T, from high to low
-    first: int = 1,       # how the code counts; 0: t from 0, and s = −1 is the clean image
+    first: int = 1,       # how the code counts; 0: t from 0, s = −1 is the clean image
     **claims,             # as for `sampler`
 ) -> Report:
     "Is this step of a sampler a right one? Runs it through all times."
@@ -549,12 +566,12 @@ UPWARDS = {m: parts for m, parts in MISTAKES.items()
            if parts.keys() <= {"guess", "look", "hears", "clip"} or
            m.name in ("root missing at x̂_0", "root missing in the direction",
                       "direction of t", "signal of t", "direction missing")} | {
-    Mistake("x_0 taken for noisy", "The clean image is treated as if it had the noise of "
-            "the lowest of the times.", "eq-ddim-encode"): dict(start=lambda c: 1.),
+    Mistake("x_0 taken for noisy", "The clean image is treated as if it had the noise "
+            "of the lowest of the times.", "eq-ddim-encode"): dict(start=lambda c: 1.),
     Mistake("last time missing", "The loop ends one time too early.", "eq-ddim-encode"):
         dict(stops=lambda c: stops(c)[:-1]),
-    Mistake("network told where it goes", "The network hears the time that the step goes "
-            "to, with an x that is not there yet.", "eq-ddim-encode"):
+    Mistake("network told where it goes", "The network hears the time that the step "
+            "goes to, with an x that is not there yet.", "eq-ddim-encode"):
         dict(hears=lambda q: q.s),
     Mistake("fresh noise", "The image is noised by the forward process, not encoded.",
             "eq-ddim-encode"):
@@ -632,7 +649,8 @@ def arrive(
     start = torch.randn(shape, generator=g, dtype=torch.float64).to(dtype)
     def network(x, t, *others, **named):
         if len(told) > 10*c.sched.T:
-            raise Complaint(f"The network has been called {len(told)} times without an end.")
+            raise Complaint(f"The network has been called {len(told)} times "
+                            "without an end.")
         now = checked(x, shape, "What the network is given")
         told.append(torch.as_tensor(t).double().flatten()[0].item() + 1 - first)
         at = c.abar(max(told[-1], 1e-6))
@@ -646,7 +664,7 @@ def arrive(
     return (out - exact).square().mean().sqrt().item(), len(told), told[0], out
 
 def moments_off(x):
-    "How far mean, spread and the right mode's share of x are from the data's, in standard errors."
+    "How far x's mean, spread and right mode's share are off, in standard errors."
     w, m, sd = mixture(1.)
     share = 1 - below(torch.zeros(1, dtype=torch.float64), 1.).item()
     mean = (w*m).sum()

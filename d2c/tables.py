@@ -51,7 +51,7 @@ def step_noise(
     values: torch.Tensor, # a table, float64 (n,)
     kind: str,            # what it is a table of, a key of `KINDS`
 ) -> torch.Tensor:        # r, (n,)
-    "The noise that each entry adds to the one before it, with the sign of its variance."
+    "The noise that an entry adds to the one before it, with the sign of its variance."
     if kind == "betas": beta = values
     elif kind == "alphas": beta = 1 - values
     else: beta = 1 - ratio(KINDS[kind][1](values))
@@ -119,10 +119,11 @@ def rescaled(abar, p):
 
 RIGHT = dict( # the parts of all schedules
     steps=lambda T: T, grid=lambda T: count(T)/(T - 1), scale=lambda T: 1, power=1,
-    points=lambda T: count(T + 1)/T, normed=True, cap=0.999, floor=0., s=0.008, stretch=1,
-    square=2, product=lambda beta: (1 - beta).cumprod(0), zero=None, rescaled=rescaled,
-    root=0.5, kept=1, shift=1, widened=True, kind=None, change=lambda v: v,
-    index=lambda v, clean: v if clean else v[1:], order=lambda v: v, store=lambda v: v)
+    points=lambda T: count(T + 1)/T, normed=True, cap=0.999, floor=0.,
+    s=0.008, stretch=1, square=2, product=lambda beta: (1 - beta).cumprod(0),
+    zero=None, rescaled=rescaled, root=0.5, kept=1, shift=1, widened=True,
+    kind=None, change=lambda v: v, index=lambda v, clean: v if clean else v[1:],
+    order=lambda v: v, store=lambda v: v)
 
 thousand, unscaled = lambda T: 1000/T, lambda T: 1
 RECIPES = { # name: its own parts
@@ -168,20 +169,23 @@ def table(
     return p["store"](p["order"](p["index"](values, c.clean)))
 
 # %% ../nbs/tables.ipynb #48f276a8
-def entry(name, what, eq, when=lambda c: True, **parts): return Mistake(name, what, eq), parts, when
+def entry(name, what, eq, when=lambda c: True, **parts):
+    return Mistake(name, what, eq), parts, when
 
 def of(*recipes, **more):
     "Whether a claim is of one of these recipes."
-    return lambda c: c.recipe in recipes and all(getattr(c, k) == v for k, v in more.items())
+    return lambda c: (c.recipe in recipes
+                      and all(getattr(c, k) == v for k, v in more.items()))
 
 def kept(*kinds): return lambda c: c.kind in kinds
 
-NOISE = ("Karras", "exponential")    # recipes of ς: without β, and with any number of levels
+# recipes of ς: without β, and with any number of levels
+NOISE = ("Karras", "exponential")
 STEPWISE = tuple(name for name in SOURCES if name not in NOISE)
 ROOTS = ("sqrt_alphas_cumprod", "sqrt_one_minus_alphas_cumprod")
 multiplied = lambda c: c.kind not in ("betas", "alphas") and c.recipe not in NOISE
 between_ends = lambda c: (c.recipe in ("linear", "scaled linear", "sigmoid of β")
-                          or c.recipe in NOISE and "scale" in dict(c.own))    # ends that were given
+                          or c.recipe in NOISE and "scale" in dict(c.own))  # ends given
 root_of = lambda v: v.sign()*v.abs()**0.5
 
 SCHEDULE_MISTAKES = [
@@ -190,15 +194,18 @@ SCHEDULE_MISTAKES = [
           "eq-schedule-linear", of("linear"), power=2),
     entry("β spaced evenly", "β is evenly spaced, where its roots should be.",
           "eq-conventions-scaled-linear", of("scaled linear"), power=1),
-    entry("ends not scaled", "The ends of β belong to T = 1000, and are not multiplied by "
-          "1000/T.", "eq-schedule-linear",
-          lambda c: c.recipe in ("linear", "scaled linear") and "scale" not in dict(c.own),
+    entry("ends not scaled",
+          "The ends of β belong to T = 1000, and are not multiplied by 1000/T.",
+          "eq-schedule-linear", lambda c: (c.recipe in ("linear", "scaled linear")
+                                           and "scale" not in dict(c.own)),
           scale=unscaled),
-    entry("ends scaled", "The ends of β are multiplied by 1000/T, where they should not be.",
-          "eq-schedule-linear", lambda c: c.recipe in ("linear", "scaled linear") and "scale" in dict(c.own),
+    entry("ends scaled",
+          "The ends of β are multiplied by 1000/T, where they should not be.",
+          "eq-schedule-linear", lambda c: (c.recipe in ("linear", "scaled linear")
+                                           and "scale" in dict(c.own)),
           scale=thousand),
-    entry("end left out", "The last value is one step short of its end: T intervals for "
-          "T − 1.", "eq-tables-line", between_ends, grid=lambda T: count(T)/T),
+    entry("end left out", "The last value is one step short of its end: T intervals "
+          "for T − 1.", "eq-tables-line", between_ends, grid=lambda T: count(T)/T),
     entry("start left out", "The first value is one step beyond its start: t/T for "
           "(t − 1)/(T − 1).", "eq-tables-line", between_ends,
           grid=lambda T: (count(T) + 1)/T),
@@ -217,8 +224,9 @@ SCHEDULE_MISTAKES = [
           "eq-schedule-cosine", of("cosine", "sigmoid"), cap=0.9999),
     entry("not capped", "β_T is not capped, and nothing is left of the data at t = T.",
           "eq-schedule-cosine", of("cosine", "sigmoid"), cap=1.),
-    entry("capped below", "β is raised to 0.0001 where it is smaller, which changes the "
-          "first steps.", "eq-schedule-cosine", of("cosine", "sigmoid"), floor=1e-4),
+    entry("capped below",
+          "β is raised to 0.0001 where it is smaller, which changes the first steps.",
+          "eq-schedule-cosine", of("cosine", "sigmoid"), floor=1e-4),
     entry("offset missing", "The offset s = 0.008 is missing.", "eq-schedule-cosine",
           of("cosine"), s=0.),
     entry("offset of 0.08", "The offset s is 0.08, where 0.008 is published.",
@@ -229,16 +237,17 @@ SCHEDULE_MISTAKES = [
           of("cosine"), square=1),
     entry("not divided by f(0)", "ᾱ does not start at 1.", "eq-schedule-cosine",
           of("cosine"), normed=False),
-    entry("stops before its end", "t is divided by T + 1, so that the end is not reached.",
-          "eq-schedule-cosine", of("cosine", "sigmoid"),
+    entry("stops before its end", "t is divided by T + 1, so that the end is not "
+          "reached.", "eq-schedule-cosine", of("cosine", "sigmoid"),
           points=lambda T: count(T + 1)/(T + 1)),
     entry("stops at 0.9946", "Time is cut off at u = 0.9946.", "eq-schedule-cosine",
           of("cosine"), points=lambda T: (count(T + 1)/T).clamp(max=0.9946)),
     # from β to ᾱ
     entry("a sum for the product", "ᾱ is 1 minus the sum of β.", "eq-schedule-abar",
           multiplied, product=lambda beta: 1 - beta.cumsum(0)),
-    entry("an exponential for the product", "ᾱ is the exponential of minus the sum of β.",
-          "eq-schedule-abar", multiplied, product=lambda beta: (-beta.cumsum(0)).exp()),
+    entry("an exponential for the product",
+          "ᾱ is the exponential of minus the sum of β.", "eq-schedule-abar", multiplied,
+          product=lambda beta: (-beta.cumsum(0)).exp()),
     entry("β multiplied", "ᾱ is the product of β.", "eq-schedule-abar", multiplied,
           product=lambda beta: beta.cumprod(0)),
     entry("α for ᾱ", "α stands for ᾱ: nothing is multiplied.", "eq-schedule-abar",
@@ -248,8 +257,8 @@ SCHEDULE_MISTAKES = [
           of(*STEPWISE, zero=True), root=1),
     entry("not shifted", "The root is multiplied and not shifted, and ᾱ_T is not 0.",
           "eq-schedule-ztsnr", of(*STEPWISE, zero=True), shift=0),
-    entry("not stretched", "The root is shifted and not multiplied.", "eq-schedule-ztsnr",
-          of(*STEPWISE, zero=True), widened=False),
+    entry("not stretched", "The root is shifted and not multiplied.",
+          "eq-schedule-ztsnr", of(*STEPWISE, zero=True), widened=False),
     entry("anchored at the clean image", "The root keeps its value at t = 0, where it "
           "should be t = 1.", "eq-schedule-ztsnr", of(*STEPWISE, zero=True), kept=0),
     entry("last entry set to 0", "ᾱ_T is set to 0, and nothing else is rescaled.",
@@ -257,40 +266,45 @@ SCHEDULE_MISTAKES = [
           rescaled=lambda abar, p: torch.cat([abar[:-1], 0*one])),
     entry("not rescaled", "The table is not rescaled, and ᾱ_T is not 0.",
           "eq-schedule-ztsnr", of(*STEPWISE, zero=True), zero=False),
-    entry("rescaled", "The table is rescaled to zero terminal SNR, where it should not be.",
+    entry("rescaled",
+          "The table is rescaled to zero terminal SNR, where it should not be.",
           "eq-schedule-ztsnr", of(*STEPWISE, zero=False), zero=True),
     # which quantity
     entry("a root too many", "The root of what it should be.", "eq-schedule-derived",
           kept("betas", "alphas", "alphas_cumprod", *ROOTS), change=root_of),
     entry("a root missing", "The square of what it should be.", "eq-schedule-derived",
           kept("alphas", *ROOTS, "sigmas"), change=lambda v: v**2),
-    entry("1 minus it", "1 minus what it should be: signal and noise have changed places.",
-          "eq-schedule-derived", kept("betas", "alphas", "alphas_cumprod"), change=lambda v: 1 - v),
+    entry("1 minus it", "1 minus what it should be: signal and noise have changed "
+          "places.", "eq-schedule-derived", kept("betas", "alphas", "alphas_cumprod"),
+          change=lambda v: 1 - v),
     entry("1 − √ᾱ", "1 minus the root of ᾱ, where the root of 1 − ᾱ should be.",
           "eq-forward-marginal", kept("sqrt_one_minus_alphas_cumprod"),
           kind="sqrt_alphas_cumprod", change=lambda v: 1 - v),
     entry("noise for ς", "The noise is not divided by the signal: √(1 − ᾱ) for ς.",
-          "eq-conventions-varsigma", kept("sigmas"), kind="sqrt_one_minus_alphas_cumprod"),
+          "eq-conventions-varsigma", kept("sigmas"),
+          kind="sqrt_one_minus_alphas_cumprod"),
     entry("ς for the noise", "The noise is divided by the signal: ς for √(1 − ᾱ).",
-          "eq-conventions-varsigma", kept("sqrt_one_minus_alphas_cumprod"), kind="sigmas"),
-    entry("half of it", "Half of what it should be: the logarithm of the amplitudes' ratio.",
-          "eq-conventions-level", kept("logsnr"), change=lambda v: v/2),
-    entry("its negative", "The sign is wrong: noise over signal.", "eq-conventions-level",
-          kept("logsnr"), change=lambda v: -v),
-    entry("decimal logarithm", "The logarithm is to the base of 10.", "eq-conventions-level",
-          kept("logsnr"), change=lambda v: v/math.log(10)),
+          "eq-conventions-varsigma", kept("sqrt_one_minus_alphas_cumprod"),
+          kind="sigmas"),
+    entry("half of it", "Half of what it should be: the logarithm of the amplitudes' "
+          "ratio.", "eq-conventions-level", kept("logsnr"), change=lambda v: v/2),
+    entry("its negative", "The sign is wrong: noise over signal.",
+          "eq-conventions-level", kept("logsnr"), change=lambda v: -v),
+    entry("decimal logarithm", "The logarithm is to the base of 10.",
+          "eq-conventions-level", kept("logsnr"), change=lambda v: v/math.log(10)),
     # which entry
     entry("one step too late", "The first entry is the clean image and the last is "
           "missing.", "eq-conventions-index", of(*STEPWISE, clean=False),
           index=lambda v, clean: v[:-1]),
-    entry("one step too early", "The first noisy entry is missing and the last is there "
-          "twice.", "eq-conventions-index", of(*STEPWISE), index=lambda v, clean:
-          torch.cat([v[:1]]*clean + [v[2:], v[-1:]])),
-    entry("clean image at the end", "The entry of the clean image stands behind the last.",
-          "eq-conventions-index", of(*STEPWISE, clean=False),
+    entry("one step too early", "The first noisy entry is missing and the last is "
+          "there twice.", "eq-conventions-index", of(*STEPWISE),
+          index=lambda v, clean: torch.cat([v[:1]]*clean + [v[2:], v[-1:]])),
+    entry("clean image at the end", "The entry of the clean image stands behind the "
+          "last.", "eq-conventions-index", of(*STEPWISE, clean=False),
           index=lambda v, clean: torch.cat([v[2:], v[:1]])),
-    entry("first step missing", "The first noisy entry is missing.", "eq-conventions-index",
-          of(*STEPWISE), index=lambda v, clean: torch.cat([v[:1]]*clean + [v[2:]])),
+    entry("first step missing", "The first noisy entry is missing.",
+          "eq-conventions-index", of(*STEPWISE),
+          index=lambda v, clean: torch.cat([v[:1]]*clean + [v[2:]])),
     entry("last step missing", "The last entry is missing.", "eq-conventions-index",
           of(*STEPWISE), index=lambda v, clean: v[1 - clean:-1]),
     entry("a step too many", "The schedule has T + 1 steps, where T were asked for.",
@@ -302,8 +316,8 @@ SCHEDULE_MISTAKES = [
           "eq-tables-rounding", store=lambda v: v.half().double()),
     entry("bfloat16", "The table was kept in bfloat16, whose two digits are too few.",
           "eq-tables-rounding", store=lambda v: v.bfloat16().double()),
-    entry("four decimals", "The table was rounded to four decimals.", "eq-tables-rounding",
-          store=lambda v: (1e4*v).round()/1e4),
+    entry("four decimals", "The table was rounded to four decimals.",
+          "eq-tables-rounding", store=lambda v: (1e4*v).round()/1e4),
 ]
 
 # %% ../nbs/tables.ipynb #36bc0a3b
@@ -311,9 +325,11 @@ def numbers(values, what="A table"):
     "A float64 vector, or ValueError."
     if torch.is_tensor(values): values = values.detach().cpu().double()
     try: v = torch.as_tensor(np.array(values, dtype=np.float64))
-    except (TypeError, ValueError): raise ValueError(f"{what} is a list of numbers, and this is none.") from None
+    except (TypeError, ValueError):
+        raise ValueError(f"{what} is a list of numbers, and this is none.") from None
     if v.ndim != 1 or len(v) < 3:
-        raise ValueError(f"{what} is a list of at least three numbers, and this has the shape {tuple(v.shape)}.")
+        raise ValueError(f"{what} is a list of at least three numbers, and this has "
+                         f"the shape {tuple(v.shape)}.")
     if v.isnan().any():
         raise ValueError(f"Entry {int(v.isnan().int().argmax())} is not a number.")
     return v
@@ -332,19 +348,23 @@ def expected(c):
     if c.zero:    # a difference has been taken
         of = lambda zero: table(c._replace(kind="sqrt_alphas_cumprod", zero=zero))
         rho = 2*UNIT*of(False)[-1]/of(True)
-        step = ratio(of(True))**2/(2*step_noise(right, c.kind).abs().clamp(min=UNIT**0.5))
-        error = error + (step*(rho + torch.cat([0*one, rho[:-1]]))).nan_to_num(0., 1., 1.)
+        step = (ratio(of(True))**2
+                /(2*step_noise(right, c.kind).abs().clamp(min=UNIT**0.5)))
+        error = (error
+                 + (step*(rho + torch.cat([0*one, rho[:-1]]))).nan_to_num(0., 1., 1.))
     return features(right, c.kind), error
 
 @lru_cache(maxsize=16)
 def entries(n):
-    return ["number of entries", *(f"noise r of the step to entry {i}" for i in range(n))]
+    return ["number of entries",
+            *(f"noise r of the step to entry {i}" for i in range(n))]
 
 def read_table(v, c):
     "A table, and what rounding could do to it if a claim were true."
     error = expected(c)[1]
     if len(error) != len(v): error = step_rounding(rising(v, c.kind), c.kind)
-    return Reading(entries(len(v)), features(v, c.kind), torch.cat([0*one, error]), rounding=1e-9)
+    return Reading(entries(len(v)), features(v, c.kind), torch.cat([0*one, error]),
+                   rounding=1e-9)
 
 @lru_cache(maxsize=256)
 def catalogue(c):
@@ -359,14 +379,18 @@ def catalogue(c):
 def published(v, kind, recipe=None, ends=None):
     "Claims that could be made about a table."
     found = []
-    for name, (clean, zero) in product(RECIPES, ((False, False), (True, False), (False, True), (True, True))):
+    for name, (clean, zero) in product(RECIPES, ((False, False), (True, False),
+                                                 (False, True), (True, True))):
         if recipe and name != recipe: continue
-        own = (("ends", ends), ("scale", unscaled)) if ends and "ends" in RECIPES[name] else ()
+        own = ((("ends", ends), ("scale", unscaled))
+               if ends and "ends" in RECIPES[name] else ())
         if name in NOISE:
             inner = rising(v, kind)[int(clean):]
-            if kind != "sigmas" or zero or not ends and not 0 < inner[0] < inner[-1] < math.inf: continue
+            if (kind != "sigmas" or zero
+                or not ends and not 0 < inner[0] < inner[-1] < math.inf): continue
             own = own or (("ends", (inner[0].item(), inner[-1].item())),)
-        if len(v) - clean >= 2: found.append(Claim(name, len(v) - clean, kind, zero, clean, own))
+        if len(v) - clean >= 2:
+            found.append(Claim(name, len(v) - clean, kind, zero, clean, own))
     return found
 
 def recognised(sched, kind, n):
@@ -378,7 +402,8 @@ def recognised(sched, kind, n):
               for own in ((), plain, plain + (("ends", ends),))
               if name not in NOISE and (not own or "ends" in RECIPES[name])]
     for name, zero, own in trials:
-        if fits(read_table(beta, c := Claim(name, T, "betas", zero, False, own)), expected(c)[0]): break
+        if fits(read_table(beta, c := Claim(name, T, "betas", zero, False, own)),
+                expected(c)[0]): break
     else: name, zero, own = "yours", False, (("betas", lambda T, p: beta),)
     return [Claim(name, T, kind, zero, clean, own) for clean in (False, True)]
 
@@ -386,10 +411,12 @@ def recognised(sched, kind, n):
 def described(c, v):
     "A sentence or two on a table that fits."
     inner = rising(v, c.kind)
+    entry = ("the clean image has an entry" if c.clean
+             else "there is no entry for the clean image")
     said = [f"This is {SOURCES[c.recipe]} with T = {c.T}"
             + ", rescaled to zero terminal SNR"*c.zero
             + f"; its values {'fall' if v[0] > v[-1] else 'rise'}"
-            + f", and {'the clean image has an entry' if c.clean else 'there is no entry for the clean image'}."]
+            + f", and {entry}."]
     abar = table(c._replace(kind="alphas_cumprod", clean=False))[-1].item()
     if c.kind == "sigmas": said.append(f"ς goes up to {inner[-1].item():.4g}.")
     else: said.append(f"At t = T ᾱ is {abar:.3g}.")
@@ -413,17 +440,19 @@ def impossible(v, kind):
     bad[0] &= r[0] != 0    # the clean image
     if bad.any():
         i = int(bad.int().argmax())
-        return f"The step to entry {i} has β = {(r[i]*r[i].abs()).item():.3g}, which must lie above 0 and at most at 1."
+        return (f"The step to entry {i} has β = {(r[i]*r[i].abs()).item():.3g}, which "
+                "must lie above 0 and at most at 1.")
 
 def against(c, v):
     "A table compared with one claim and its catalogue."
-    return judge(f"This table of {c.kind}", read_table(v, c), expected(c)[0], catalogue(c))
+    return judge(f"This table of {c.kind}", read_table(v, c), expected(c)[0],
+                 catalogue(c))
 
 def schedule(
     values,             # a list, an array or a tensor of T or T + 1 numbers
     kind: str | None = None, # what they are, a key of `KINDS`; None: find out
-    right: Schedule | str | None = None, # what they should be; a key of `RECIPES` will do
-    ends: tuple[float, float] | None = None, # with such a key: its first and last β, or least and largest ς
+    right: Schedule | str | None = None, # what they should be, or a key of `RECIPES`
+    ends: tuple[float, float] | None = None, # a key's first, last β or least, largest ς
 ) -> Report:
     """Which schedule a table is, or which mistake it is.
 
@@ -442,27 +471,35 @@ def schedule(
         if fits(read_table(v, c), expected(c)[0]):
             report = against(c, v)
             return replace(report, reason=f"{described(c, v)} {report.reason}")
-    if not claims: raise ValueError(f"A table of {kind} cannot be compared with “{right}”.")
+    if not claims:
+        raise ValueError(f"A table of {kind} cannot be compared with “{right}”.")
     if kind is None:
         gap = {}
         for c in claims:
             n = min(len(v), len(expected(c)[1]))
             apart = (features(v, c.kind)[1:n + 1] - expected(c)[0][1:n + 1]).abs()
-            gap[c.kind] = min(gap.get(c.kind, math.inf), apart.clamp(max=1).mean().item())
+            gap[c.kind] = min(gap.get(c.kind, math.inf),
+                              apart.clamp(max=1).mean().item())
         likely = sorted(gap, key=gap.get)[:2]
-        claims = [c for c in claims if c.kind in likely and c.recipe not in NOISE] or claims
+        claims = [c for c in claims
+                  if c.kind in likely and c.recipe not in NOISE] or claims
     reports = [(c, against(c, v)) for c in claims]
-    c, report = min(reports, key=lambda pair: min((s.distance for s in pair[1].suspects), default=math.inf))
+    c, report = min(reports, key=lambda pair: min(
+        (s.distance for s in pair[1].suspects), default=math.inf))
     if not report.suspects: return report
-    others = {s.mistake.name: s for b, r in reversed(reports) if b.kind == c.kind for s in reversed(r.suspects)
+    others = {s.mistake.name: s for b, r in reversed(reports) if b.kind == c.kind
+              for s in reversed(r.suspects)
               if s.mistake.name != report.suspects[0].mistake.name}
-    suspects = (report.suspects[0], *sorted(others.values(), key=lambda s: s.distance)[:1])
+    suspects = (report.suspects[0],
+                *sorted(others.values(), key=lambda s: s.distance)[:1])
     near = f"The nearest is {SOURCES[c.recipe]} with T = {c.T}{', rescaled'*c.zero}."
     report = replace(report, reason=f"{near} {report.reason}", suspects=suspects)
     if right is not None or suspects[0].distance < 3: return report
     if (why := impossible(v, c.kind)): return replace(report, reason=f"{near} {why}")
-    return replace(report, verdict="cannot tell", suspects=(), reason="This is a schedule, and none "
-                   f"of the published ones.{spaced_evenly(v, c.kind)} Say with `right` what it should be.")
+    return replace(report, verdict="cannot tell", suspects=(),
+                   reason="This is a schedule, and none of the published ones."
+                          f"{spaced_evenly(v, c.kind)} Say with `right` what it should "
+                          "be.")
 
 # %% ../nbs/tables.ipynb #d993055a
 #| eq: eq-tables-probe
@@ -472,7 +509,7 @@ def factors(
     add_noise: Callable, # add_noise(x0, eps, t)
     t: torch.Tensor,     # times as it counts them, (B,)
     seed: int = 0,       # of the generators that it may use
-) -> tuple[torch.Tensor, bool]: # a, b, o and the rest, (4, B, C, H, W); whether the type is kept
+) -> tuple[torch.Tensor, bool]: # a, b, o, rest, (4, B, C, H, W); if the type is kept
     "The factors of data and noise at every pixel."
     g = torch.Generator().manual_seed(0)
     x, e = (torch.randn(SIDE, SIDE, SIDE, SIDE, generator=g) for _ in range(2))
@@ -503,11 +540,13 @@ def noised(
 ) -> torch.Tensor:     # x_t
     "The forward process in parts, or what becomes of it by a mistake."
     p = {**dict(at=lambda t, T: t, told=lambda t: t, signal=lambda k: k.abar**0.5,
-                noise=lambda k: (1 - k.abar)**0.5, along=(-1, 1, 1, 1), swapped=False, sign=1,
-                data=lambda x0: x0, drawn=lambda eps: eps, after=lambda xt: xt), **parts}
+                noise=lambda k: (1 - k.abar)**0.5, along=(-1, 1, 1, 1), swapped=False,
+                sign=1, data=lambda x0: x0, drawn=lambda eps: eps, after=lambda xt: xt),
+         **parts}
     i = p["at"](p["told"](t), sched.T).clamp(0, sched.T)
     k = Looked(sched.abar[i], sched.alpha[i], sched.beta[i], i/sched.T)
-    a, b = (c.double().reshape(p["along"]).to(x0.dtype) for c in (p["signal"](k), p["noise"](k)))
+    a, b = (c.double().reshape(p["along"]).to(x0.dtype)
+            for c in (p["signal"](k), p["noise"](k)))
     x0, eps = p["data"](x0), p["drawn"](eps)
     if p["swapped"]: x0, eps = eps, x0
     return p["after"](a*x0 + p["sign"]*b*eps)
@@ -515,36 +554,42 @@ def noised(
 def plain(name, what, eq, **parts): return Mistake(name, what, eq), parts
 
 FORWARD_MISTAKES = [
-    plain("root of ᾱ missing", "The data are multiplied by ᾱ, where its root should be.",
+    plain("root of ᾱ missing",
+          "The data are multiplied by ᾱ, where its root should be.",
           "eq-forward-marginal", signal=lambda k: k.abar),
-    plain("root of 1 − ᾱ missing", "The noise is multiplied by its variance 1 − ᾱ, where the root "
-          "should be.", "eq-forward-marginal", noise=lambda k: 1 - k.abar),
+    plain("root of 1 − ᾱ missing",
+          "The noise is multiplied by its variance 1 − ᾱ, where the root should be.",
+          "eq-forward-marginal", noise=lambda k: 1 - k.abar),
     plain("both roots missing", "Data and noise are multiplied by ᾱ and 1 − ᾱ.",
           "eq-forward-marginal", signal=lambda k: k.abar, noise=lambda k: 1 - k.abar),
     plain("a root too many", "The roots are taken twice.", "eq-forward-marginal",
           signal=lambda k: k.abar**0.25, noise=lambda k: (1 - k.abar)**0.25),
-    plain("α for ᾱ", "The factors are those of one step of the chain.", "eq-forward-kernel",
-          signal=lambda k: k.alpha**0.5, noise=lambda k: k.beta**0.5),
-    plain("noise of one step", "The noise is that of one step, √β.", "eq-forward-marginal",
+    plain("α for ᾱ", "The factors are those of one step of the chain.",
+          "eq-forward-kernel", signal=lambda k: k.alpha**0.5,
           noise=lambda k: k.beta**0.5),
+    plain("noise of one step", "The noise is that of one step, √β.",
+          "eq-forward-marginal", noise=lambda k: k.beta**0.5),
     plain("1 − √ᾱ", "The noise is multiplied by 1 − √ᾱ, where √(1 − ᾱ) should be.",
           "eq-forward-marginal", noise=lambda k: 1 - k.abar**0.5),
-    plain("data not reduced", "The data are not multiplied by √ᾱ.", "eq-forward-marginal",
-          signal=lambda k: 1 + 0*k.abar),
-    plain("noise not reduced", "The noise is not multiplied by √(1 − ᾱ).", "eq-forward-marginal",
-          noise=lambda k: 1 + 0*k.abar),
-    plain("exploding variance", "The data stay and noise of deviation ς is added, where the "
-          "variance should be kept.", "eq-conventions-signal", signal=lambda k: 1 + 0*k.abar,
-          noise=lambda k: ((1 - k.abar)/k.abar)**0.5),
-    plain("ς for the noise", "The noise is multiplied by ς, which is its ratio to the data.",
+    plain("data not reduced", "The data are not multiplied by √ᾱ.",
+          "eq-forward-marginal", signal=lambda k: 1 + 0*k.abar),
+    plain("noise not reduced", "The noise is not multiplied by √(1 − ᾱ).",
+          "eq-forward-marginal", noise=lambda k: 1 + 0*k.abar),
+    plain("exploding variance", "The data stay and noise of deviation ς is added, "
+          "where the variance should be kept.", "eq-conventions-signal",
+          signal=lambda k: 1 + 0*k.abar, noise=lambda k: ((1 - k.abar)/k.abar)**0.5),
+    plain("ς for the noise",
+          "The noise is multiplied by ς, which is its ratio to the data.",
           "eq-conventions-varsigma", noise=lambda k: ((1 - k.abar)/k.abar)**0.5),
-    plain("straight path", "It mixes 1 − t/T of the data with t/T of the noise, as flow matching "
-          "does.", "eq-conventions-signal", signal=lambda k: 1 - k.u, noise=lambda k: k.u),
-    plain("factors swapped", "Data and noise have changed places.", "eq-forward-marginal",
-          swapped=True),
-    plain("noise subtracted", "The noise has the wrong sign.", "eq-forward-marginal", sign=-1),
-    plain("noise of its own", "It does not use the noise it is given, and draws another.",
-          "eq-forward-marginal", drawn=torch.randn_like),
+    plain("straight path",
+          "It mixes 1 − t/T of the data with t/T of the noise, as flow matching does.",
+          "eq-conventions-signal", signal=lambda k: 1 - k.u, noise=lambda k: k.u),
+    plain("factors swapped", "Data and noise have changed places.",
+          "eq-forward-marginal", swapped=True),
+    plain("noise subtracted", "The noise has the wrong sign.", "eq-forward-marginal",
+          sign=-1),
+    plain("noise of its own", "It does not use the noise it is given, and draws "
+          "another.", "eq-forward-marginal", drawn=torch.randn_like),
     plain("one step too late", "ᾱ of t + 1 is looked up.", "eq-conventions-index",
           at=lambda t, T: t + 1),
     plain("one step too early", "ᾱ of t − 1 is looked up.", "eq-conventions-index",
@@ -553,12 +598,15 @@ FORWARD_MISTAKES = [
           at=lambda t, T: T + 1 - t),
     plain("one time for the batch", "All samples get the first one's time.",
           "eq-forward-marginal", told=lambda t: t[:1].expand(len(t))),
-    plain("one factor a column", "The factors are a vector (B), which multiplies columns; it should "
-          "be (B, 1, 1, 1).", "eq-forward-marginal", along=(1, 1, 1, -1)),
-    plain("one factor a row", "The factors have the shape (B, 1), which multiplies rows; it should "
-          "be (B, 1, 1, 1).", "eq-forward-marginal", along=(1, 1, -1, 1)),
-    plain("one factor a channel", "The factors have the shape (B, 1, 1), which multiplies channels; "
-          "it should be (B, 1, 1, 1).", "eq-forward-marginal", along=(1, -1, 1, 1)),
+    plain("one factor a column", "The factors are a vector (B), which multiplies "
+          "columns; it should be (B, 1, 1, 1).", "eq-forward-marginal",
+          along=(1, 1, 1, -1)),
+    plain("one factor a row", "The factors have the shape (B, 1), which multiplies "
+          "rows; it should be (B, 1, 1, 1).", "eq-forward-marginal",
+          along=(1, 1, -1, 1)),
+    plain("one factor a channel", "The factors have the shape (B, 1, 1), which "
+          "multiplies channels; it should be (B, 1, 1, 1).", "eq-forward-marginal",
+          along=(1, -1, 1, 1)),
     plain("normalised inside", "It maps the data from [0, 1] to [−1, 1] by itself.",
           "eq-data-normalise", data=lambda x0: 2*x0 - 1),
     plain("clipped", "What it returns is clipped to [−1, 1].", "eq-forward-marginal",
@@ -576,32 +624,36 @@ def spread(
     return torch.tensor(times + times[:-len(times) % SIDE]).reshape(SIDE, -1).T
 
 def read_forward(add_noise, groups, first=1, seed=0):
-    "Whether the type is kept, all factors, the noise added to zeros and the rest; and errors."
+    "Whether the type is kept, all factors, noise added to zeros, the rest; and errors."
     read, kept = zip(*(factors(add_noise, t + first - 1, seed) for t in groups))
     a, b, o, rest = torch.stack(read, 1).flatten(3)
     level = o.square().mean(2)**0.5
     chance = torch.where(level > 1e-4, level/(2*SIDE**3)**0.5, 0*level)
-    value = [torch.tensor([float(all(kept))]), a.flatten(), b.flatten(), level.flatten(), rest.flatten()]
+    value = [torch.tensor([float(all(kept))]), a.flatten(), b.flatten(),
+             level.flatten(), rest.flatten()]
     error = [torch.zeros(1 + 2*a.numel()), chance.flatten(), torch.zeros(rest.numel())]
     return torch.cat(value).double(), torch.cat(error).double()
 
 @lru_cache(maxsize=8)
 def forward_claims(sched, T):
     "What the right formula and each mistake give at these times."
-    read = lambda **parts: read_forward(lambda *args: noised(sched, *args, **parts), spread(T))[0]
+    read = lambda **parts: read_forward(lambda *args: noised(sched, *args, **parts),
+                                        spread(T))[0]
     return read(), {m: read(**parts) for m, parts in FORWARD_MISTAKES}
 
 @lru_cache(maxsize=8)
 def pixels(T):
-    spots = [f"t = {t}, image {i}, channel {c}, row {h}, column {w}" for row in spread(T).tolist()
-             for i, t in enumerate(row) for c, h, w in product(range(SIDE), repeat=3)]
-    return ["use of t = T (1: yes)", "type (1: kept)", *(f"factor of x_0 at {p}" for p in spots),
+    spots = [f"t = {t}, image {i}, channel {c}, row {h}, column {w}"
+             for row in spread(T).tolist() for i, t in enumerate(row)
+             for c, h, w in product(range(SIDE), repeat=3)]
+    return ["use of t = T (1: yes)", "type (1: kept)",
+            *(f"factor of x_0 at {p}" for p in spots),
             *(f"factor of ε at {p}" for p in spots),
             *(f"noise added to zeros at t = {t}" for t in spread(T).flatten().tolist()),
             *(f"rest that is not linear at {p}" for p in spots)]
 
 def forward(
-    add_noise: Callable, # add_noise(x0, eps, t) → x_t, for images (4, 4, 4, 4) and t of shape (4,)
+    add_noise: Callable, # add_noise(x0, eps, t) → x_t; images (4, 4, 4, 4), t (4,)
     sched: Schedule,     # the schedule that it should follow, T ≥ 4
     first: int = 1,      # what it calls the first noisy time, 1 or 0
     seed: int = 0,       # of the generators that it may use
@@ -621,9 +673,10 @@ def forward(
     right, wrong = forward_claims(sched, T)
     late = {m.name for m, parts in FORWARD_MISTAKES if "at" in parts}
     with_use = lambda used, v: torch.cat([used*one, v])
-    claims = {m: with_use(float(T == sched.T or m.name not in late), v) for m, v in wrong.items()
-              if value[0] == 0 or m.name != "another type"}
-    reading = Reading(pixels(T), with_use(float(T == sched.T), value), with_use(0., error), SIDE**3)
+    claims = {m: with_use(float(T == sched.T or m.name not in late), v)
+              for m, v in wrong.items() if value[0] == 0 or m.name != "another type"}
+    reading = Reading(pixels(T), with_use(float(T == sched.T), value),
+                      with_use(0., error), SIDE**3)
     return judge("This forward process", reading, with_use(1., right), claims)
 
 # %% ../nbs/tables.ipynb #e58001ca
@@ -635,24 +688,29 @@ RANGES = [ # mistake, l and h
              "eq-data-normalise"), 0., 1/255),
     (Mistake("normalised twice", "Data in [−1, 1] have been mapped by 2x − 1 again.",
              "eq-data-normalise"), -3., 1.),
-    (Mistake("not doubled", "The data lie in [−1/2, 1/2].", "eq-data-normalise"), -0.5, 0.5),
+    (Mistake("not doubled", "The data lie in [−1/2, 1/2].", "eq-data-normalise"),
+     -0.5, 0.5),
     (Mistake("not shifted", "The data lie in [0, 2].", "eq-data-normalise"), 0., 2.),
-    (Mistake("bytes doubled", "2x − 1 has been applied to bytes.", "eq-data-normalise"), -1., 509.),
-    (Mistake("bytes shifted", "The data lie in [−128, 127].", "eq-data-normalise"), -128., 127.),
-    (Mistake("ImageNet's numbers", "The data have been standardised with the mean and deviation of "
-             "ImageNet.", "eq-data-normalise"), -2.118, 2.64),
-    (Mistake("MNIST's numbers", "The data have been standardised with the mean and deviation of "
-             "MNIST.", "eq-data-normalise"), -0.4242, 2.8215),
+    (Mistake("bytes doubled", "2x − 1 has been applied to bytes.", "eq-data-normalise"),
+     -1., 509.),
+    (Mistake("bytes shifted", "The data lie in [−128, 127].", "eq-data-normalise"),
+     -128., 127.),
+    (Mistake("ImageNet's numbers", "The data have been standardised with the mean and "
+             "deviation of ImageNet.", "eq-data-normalise"), -2.118, 2.64),
+    (Mistake("MNIST's numbers", "The data have been standardised with the mean and "
+             "deviation of MNIST.", "eq-data-normalise"), -0.4242, 2.8215),
 ]
-EACH = Mistake("each picture standardised", "Each picture has mean 0 and deviation 1, and its "
-               "brightness and contrast are lost.", "eq-data-normalise")
-ALL = Mistake("standardised", "The data have mean 0 and deviation 1.", "eq-data-normalise")
+EACH = Mistake("each picture standardised", "Each picture has mean 0 and deviation 1, "
+               "and its brightness and contrast are lost.", "eq-data-normalise")
+ALL = Mistake("standardised", "The data have mean 0 and deviation 1.",
+              "eq-data-normalise")
 CONSTANT = Mistake("constant", "All values are equal.", "eq-data-normalise")
-REPEATED = Mistake("one picture", "All pictures of the batch are the same.", "eq-data-stream")
-ROUNDED = Mistake("whole numbers", "The data have been cast to whole numbers after they were "
-                  "normalised.", "eq-data-bytes")
-LAST = Mistake("channels last", "The channels are the last dimension; networks expect them after "
-               "the batch.", "eq-data-stream")
+REPEATED = Mistake("one picture", "All pictures of the batch are the same.",
+                   "eq-data-stream")
+ROUNDED = Mistake("whole numbers", "The data have been cast to whole numbers after "
+                  "they were normalised.", "eq-data-bytes")
+LAST = Mistake("channels last", "The channels are the last dimension; networks expect "
+               "them after the batch.", "eq-data-stream")
 DATA_MISTAKES = [EACH, ALL, CONSTANT, REPEATED, ROUNDED, LAST]
 ENOUGH = 8 # pictures
 
@@ -670,37 +728,52 @@ def data(
 ) -> Report:
     "Whether data are in the range that diffusion expects. Raises ValueError for NaN."
     x = torch.as_tensor(batch)
-    if x.ndim < 2 or not x.numel(): raise ValueError(f"A batch of pictures is needed, and this has the shape {tuple(x.shape)}.")
+    if x.ndim < 2 or not x.numel():
+        raise ValueError("A batch of pictures is needed, and this has the shape "
+                         f"{tuple(x.shape)}.")
     x = x.detach().cpu().double()
-    if not x.isfinite().all(): raise ValueError(f"{(~x.isfinite()).double().mean():.1%} of the values are not finite.")
+    if not x.isfinite().all():
+        raise ValueError(f"{(~x.isfinite()).double().mean():.1%} of the values are not "
+                         "finite.")
     n, flat = len(x), x.flatten(1)
     mean, sd = flat.mean(1), flat.std(1)
     found = []
-    if x.ndim == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3, 4): found.append(Suspect(LAST, 0.))
-    if x.min() == x.max() and n >= ENOUGH: found.append(Suspect(CONSTANT, 0.))
-    elif n > 1 and x.min() < x.max() and (flat == flat[0]).all(): found.append(Suspect(REPEATED, 0.))
-    elif mean.abs().max() < 1e-3 and (sd - 1).abs().max() < .01: found.append(Suspect(EACH, 0.))
-    elif misfit(x, -1, 1) <= 1 and (x == x.round()).all() and (x == 0).any(): found.append(Suspect(ROUNDED, 0.))
+    if x.ndim == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3, 4):
+        found.append(Suspect(LAST, 0.))
+    if x.min() == x.max() and n >= ENOUGH:
+        found.append(Suspect(CONSTANT, 0.))
+    elif n > 1 and x.min() < x.max() and (flat == flat[0]).all():
+        found.append(Suspect(REPEATED, 0.))
+    elif mean.abs().max() < 1e-3 and (sd - 1).abs().max() < .01:
+        found.append(Suspect(EACH, 0.))
+    elif misfit(x, -1, 1) <= 1 and (x == x.round()).all() and (x == 0).any():
+        found.append(Suspect(ROUNDED, 0.))
     said = f"The {n} pictures lie in [{x.min():.4g}, {x.max():.4g}]."
     if found: return Report("This batch", "wrong", said, tuple(found))
-    if misfit(x, -1, 1) <= 1: return Report("This batch", "right", f"{said} They fill [−1, 1].")
+    if misfit(x, -1, 1) <= 1:
+        return Report("This batch", "right", f"{said} They fill [−1, 1].")
     near = [Suspect(m, misfit(x, l, h)) for m, l, h in RANGES]
     z = max(abs(x.mean().item()), abs(x.std().item() - 1))*8
     near = sorted(near + [Suspect(ALL, z)], key=lambda s: s.distance)
     outside = ((x < -1 - 1/255) | (x > 1 + 1/255)).double().mean().item()
-    if outside: return Report("This batch", "wrong", f"{said} {outside:.1%} of the values are outside [−1, 1].", tuple(near[:2]))
+    if outside:
+        return Report("This batch", "wrong", f"{said} {outside:.1%} of the values are "
+                      "outside [−1, 1].", tuple(near[:2]))
     likely = tuple(s for s in near if s.distance <= 1)
-    if n >= ENOUGH and likely: return Report("This batch", "wrong", f"{said} They do not fill [−1, 1].", likely[:2])
-    return Report("This batch", "cannot tell", f"{said} They do not fill [−1, 1], but they may be few or faint pictures; "
-                  f"look at more.", likely[:2], draws=max(ENOUGH, 2*n))
+    if n >= ENOUGH and likely:
+        return Report("This batch", "wrong", f"{said} They do not fill [−1, 1].",
+                      likely[:2])
+    return Report("This batch", "cannot tell", f"{said} They do not fill [−1, 1], but "
+                  "they may be few or faint pictures; look at more.", likely[:2],
+                  draws=max(ENOUGH, 2*n))
 
 # %% ../nbs/tables.ipynb #6b994f4c
 #| eq: eq-tables-average
 STEPS = 8
 
 def coefficients_of(
-    update: Callable, # update(averaged, weights) → averaged, or None if it works in place
-) -> tuple[torch.Tensor, bool]: # c, float64 (K, K + 1); whether the weights were changed
+    update: Callable, # update(averaged, weights) → averaged, or None if in place
+) -> tuple[torch.Tensor, bool]: # c, float64 (K, K + 1); whether weights were changed
     "What an average is made of after each step."
     weights = torch.zeros(STEPS + 1, dtype=torch.float64)
     mean = torch.eye(STEPS + 1, dtype=torch.float64)[0]
@@ -709,12 +782,17 @@ def coefficients_of(
         weights.zero_()[k] = 1.
         try:
             with torch.no_grad(): out = update(mean, weights)
-        except Exception as error: raise ValueError(f"The update raises {type(error).__name__}: {error}") from error
+        except Exception as error:
+            raise ValueError(
+                f"The update raises {type(error).__name__}: {error}") from error
         if out is not None: mean = out
         if not torch.is_tensor(mean) or mean.shape != weights.shape:
-            raise ValueError("An average should have the shape of the weights, and this has "
-                             f"{tuple(mean.shape) if torch.is_tensor(mean) else type(mean).__name__}.")
-        if not mean.isfinite().all(): raise ValueError(f"After step {k} the average has values that are not finite.")
+            it = tuple(mean.shape) if torch.is_tensor(mean) else type(mean).__name__
+            raise ValueError("An average should have the shape of the weights, and "
+                             f"this has {it}.")
+        if not mean.isfinite().all():
+            raise ValueError(f"After step {k} the average has values that are not "
+                             "finite.")
         rows.append(mean.detach().double().clone())
         unit = torch.eye(STEPS + 1, dtype=torch.float64)[k]
         changed |= not torch.equal(weights, unit)
@@ -725,14 +803,19 @@ def recursion(
     /, **parts,      # to be replaced
 ) -> Callable:       # update(averaged, weights)
     "The update in parts, or what becomes of it by a mistake."
-    p = {**dict(decay=decay, keep=lambda d, k: d, take=lambda d, k: 1 - d, start=lambda a, w: a, late=False,
-                times=lambda k: 1, out=lambda a, k: a, store=lambda a: a, back=False), **parts}
+    p = {**dict(decay=decay,
+                keep=lambda d, k: d, take=lambda d, k: 1 - d, start=lambda a, w: a,
+                late=False, times=lambda k: 1, out=lambda a, k: a, store=lambda a: a,
+                back=False), **parts}
     state = {"k": 0}
     def update(mean, weights):
         k = state["k"] = state["k"] + 1
-        if k == 1: state.update(mean=p["start"](mean.clone(), weights), before=mean.clone())
-        a, w, d = state["mean"], state["before"] if p["late"] else weights.clone(), p["decay"](k)
-        for _ in range(p["times"](k)): a = p["store"](p["keep"](d, k)*a + p["take"](d, k)*w)
+        if k == 1:
+            state.update(mean=p["start"](mean.clone(), weights), before=mean.clone())
+        a, w, d = (state["mean"], state["before"] if p["late"] else weights.clone(),
+                   p["decay"](k))
+        for _ in range(p["times"](k)):
+            a = p["store"](p["keep"](d, k)*a + p["take"](d, k)*w)
         state.update(mean=a, before=weights.clone())
         if p["back"]: weights.copy_(a)
         return p["out"](a, k)
@@ -748,33 +831,33 @@ def average_mistakes(decay):
               keep=lambda d, k: 0., take=lambda d, k: 1.),
         plain("never updated", "The average stays at its start.", "eq-training-ema",
               keep=lambda d, k: 1., take=lambda d, k: 0.),
-        plain("starts at zero", "The average starts at zero, and stays too small for some 1/(1 − d) "
-              "steps.", "eq-training-ema", start=lambda a, w: 0*a),
-        plain("starts at zero, corrected", "The average starts at zero and is divided by what its "
-              "weights sum to.", "eq-training-ema", start=lambda a, w: 0*a,
+        plain("starts at zero", "The average starts at zero, and stays too small for "
+              "some 1/(1 − d) steps.", "eq-training-ema", start=lambda a, w: 0*a),
+        plain("starts at zero, corrected", "The average starts at zero and is divided "
+              "by what its weights sum to.", "eq-training-ema", start=lambda a, w: 0*a,
               out=lambda a, k: a/(1 - math.prod(decay(i) for i in range(1, k + 1)))),
         plain("starts late", "The average starts at the weights after the first step.",
               "eq-training-ema", start=lambda a, w: w.clone()),
-        plain("updated twice", "The average is updated twice a step.", "eq-training-ema",
-              times=lambda k: 2),
-        plain("every second step", "The average is updated every second step.", "eq-training-ema",
-              times=lambda k: 1 - k % 2),
-        plain("one step behind", "It averages the weights from before the step.", "eq-training-ema",
-              late=True),
+        plain("updated twice", "The average is updated twice a step.",
+              "eq-training-ema", times=lambda k: 2),
+        plain("every second step", "The average is updated every second step.",
+              "eq-training-ema", times=lambda k: 1 - k % 2),
+        plain("one step behind", "It averages the weights from before the step.",
+              "eq-training-ema", late=True),
         plain("plain mean", "All weights so far count alike.", "eq-training-ema",
               keep=lambda d, k: k/(k + 1), take=lambda d, k: 1/(k + 1)),
         plain("sum", "The new weights are not multiplied by 1 − d.", "eq-training-ema",
               take=lambda d, k: 1.),
-        plain("not shrunk", "The average is not multiplied by d, and grows.", "eq-training-ema",
-              keep=lambda d, k: 1.),
-        plain("wrong sign", "The average is moved away from the weights.", "eq-training-ema",
-              keep=lambda d, k: 2 - d, take=lambda d, k: d - 1),
-        plain("float16", "The average is kept in float16, in which small changes are lost.",
-              "eq-training-ema", store=lambda a: a.half().double()),
-        plain("bfloat16", "The average is kept in bfloat16, in which small changes are lost.",
-              "eq-training-ema", store=lambda a: a.bfloat16().double()),
-        plain("written back", "The weights are replaced by their average, so that it is the average "
-              "that is trained.", "eq-training-ema", back=True),
+        plain("not shrunk", "The average is not multiplied by d, and grows.",
+              "eq-training-ema", keep=lambda d, k: 1.),
+        plain("wrong sign", "The average is moved away from the weights.",
+              "eq-training-ema", keep=lambda d, k: 2 - d, take=lambda d, k: d - 1),
+        plain("float16", "The average is kept in float16, in which small changes are "
+              "lost.", "eq-training-ema", store=lambda a: a.half().double()),
+        plain("bfloat16", "The average is kept in bfloat16, in which small changes are "
+              "lost.", "eq-training-ema", store=lambda a: a.bfloat16().double()),
+        plain("written back", "The weights are replaced by their average, so that it "
+              "is the average that is trained.", "eq-training-ema", back=True),
     ]
     if not varies: some.append(plain(
         "warm-up", "The decay starts low and grows.", "eq-training-ema-warmup",
@@ -788,7 +871,7 @@ def average_mistakes(decay):
     return some
 
 def average(
-    update: Callable, # update(averaged, weights) → averaged, or None if it works in place
+    update: Callable, # update(averaged, weights) → averaged, or None if in place
     decay: float | Callable, # d, or d_k as a function of k = 1, 2, …
 ) -> Report:
     "Whether a moving average of weights is right, or which mistake it makes."
@@ -796,9 +879,11 @@ def average(
     def features(f):
         c, changed = coefficients_of(f)
         return torch.cat([torch.tensor([float(changed)]).double(), c.flatten()])
-    names = ["changing the weights (0: no)", *(f"share of the {f'weights of step {j}' if j else 'start'} after step {k}"
-             for k in range(1, STEPS + 1) for j in range(STEPS + 1))]
+    names = ["changing the weights (0: no)",
+             *(f"share of the {f'weights of step {j}' if j else 'start'} after step {k}"
+               for k in range(1, STEPS + 1) for j in range(STEPS + 1))]
     value = features(update)
     reading = Reading(names, value, 0*value, rounding=2e-7)
     return judge("This average", reading, features(recursion(d)),
-                 {m: features(recursion(d, **parts)) for m, parts in average_mistakes(d)})
+                 {m: features(recursion(d, **parts))
+                  for m, parts in average_mistakes(d)})

@@ -63,7 +63,8 @@ def loss_at(
     "The average loss at each of some times, on the same data with fresh noise."
     def one(t):
         eps = torch.randn(x0.shape, generator=generator).to(x0)
-        return loss(model, sched, x0, torch.full((len(x0),), t), eps, y, predicts).mean()
+        return loss(model, sched, x0, torch.full((len(x0),), t), eps, y,
+                    predicts).mean()
     return torch.stack([one(t) for t in times])
 
 # %% ../nbs/training.ipynb #c1c4c320
@@ -89,13 +90,13 @@ def time_factor(
 ) -> torch.Tensor: # f_t, float32 (T+1,); f_0 = 0
     """What a loss at t counts for when t is drawn with probability p_t.
 
-    Raises ValueError for tables of another length, or if p leaves out a time that counts.
+    Raises ValueError for tables of another length, or if p omits a time that counts.
     """
     w = torch.ones(T + 1) if weight is None else weight.double().clone()
     q = torch.ones(T + 1) if p is None else p.double()
     if len(w) != T + 1 or len(q) != T + 1:
-        raise ValueError(f"The tables need T + 1 = {T + 1} entries, of which the first is "
-                         f"not used; they have {len(w)} and {len(q)}.")
+        raise ValueError(f"The tables need T + 1 = {T + 1} entries, of which the first "
+                         f"is not used; they have {len(w)} and {len(q)}.")
     if (w[1:] < 0).any(): raise ValueError("Weights must not be negative.")
     w[0] = 0
     if ((q <= 0) & (w > 0))[1:].any() or (q[1:] < 0).any():
@@ -149,13 +150,13 @@ def rate(
 class TrainResult(NamedTuple):
     "What training returns."
     model: nn.Module           # the average of the weights, ready to evaluate
-    log: dict[str, np.ndarray] # "step", "loss", "rate", "norm": (n,); "by_time": (n, bins)
+    log: dict[str, np.ndarray] # step, loss, rate, norm: (n,); by_time: (n, bins)
 
 class Run:
-    """A training between two steps: its network, what a checkpoint holds, and its settings.
+    """A training between two steps: network, what a checkpoint holds, and settings.
 
-    Goes on with the run that it finds in its folder; raises what `read_checkpoint` raises,
-    and ValueError if that was of another network.
+    Goes on with the run that it finds in its folder; raises what `read_checkpoint`
+    raises, and ValueError if that was of another network.
     """
     def __init__(
         self,
@@ -173,7 +174,7 @@ class Run:
         s = settings
         self.settings, self.folder = settings, folder
         self.k, self.rows, self.latest = 0, [], []    # latest: steps not yet in rows
-        AcceleratorState._reset_state()    # it remembers the precision of an earlier run
+        AcceleratorState._reset_state()    # it remembers an earlier run's precision
         self.here = Accelerator(
             mixed_precision=s["mixed_precision"], log_with=log_with, project_dir=folder,
             gradient_accumulation_steps=s["accumulate"])
@@ -186,7 +187,7 @@ class Run:
         self.model = model.to(self.here.device, memory_format=layout).train()
         self.ema = AveragedModel(model, multi_avg_fn=ema_rule(s["ema_decay"])).eval()
         self.ema.update_parameters(model)
-        fused = self.here.device.type in ("cpu", "cuda") or None    # else as torch chooses
+        fused = self.here.device.type in ("cpu", "cuda") or None    # else torch chooses
         opt = torch.optim.Adam(model.parameters(), lr=s["lr"], fused=fused)
         self.plan = torch.optim.lr_scheduler.LambdaLR(
             opt, lambda k: rate(k, s["steps"], s["warmup"]))
@@ -215,7 +216,8 @@ class Run:
             self.k, self.rows = state["k"], state["rows"].tolist()
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError):
             raise ValueError(f"The newest checkpoint in {self.folder} is of another "
-                             "network; give that network, or name another folder.") from None
+                             "network; give that network, or name another "
+                             "folder.") from None
 
     def write(
         self,
@@ -230,7 +232,8 @@ class Run:
 
     def end(self) -> TrainResult:
         for tracker in self.here.trackers: tracker.finish()
-        self.here.unwrap_model(self.net, keep_fp32_wrapper=False, keep_torch_compile=False)
+        self.here.unwrap_model(self.net, keep_fp32_wrapper=False,
+                               keep_torch_compile=False)
         self.model.eval()
         table = np.array(self.rows).reshape(-1, len(COLUMNS))
         return TrainResult(self.average.requires_grad_(False),
@@ -291,7 +294,8 @@ def note(run: Run) -> None:
     Raises FloatingPointError for a loss or a gradient that is not finite.
     """
     if not run.latest: return
-    means = run.here.reduce(torch.stack([step.loss.mean() for step in run.latest]), "mean")
+    means = run.here.reduce(
+        torch.stack([step.loss.mean() for step in run.latest]), "mean")
     for mean, step in zip(means.tolist(), run.latest):
         # a scaler tries gradients that are too large, and passes them over
         good = run.here.scaler is not None or math.isfinite(step.norm)
@@ -300,8 +304,8 @@ def note(run: Run) -> None:
             last = f"{saved[0]} is whole" if saved else "there is no checkpoint yet"
             raise FloatingPointError(
                 f"The loss is no longer finite at step {step.k} of "
-                f"{run.settings['steps']}; try a lower learning rate. The pictures were "
-                f"{pictures_of(step.k, run.settings)}; {last}.")
+                f"{run.settings['steps']}; try a lower learning rate. The pictures "
+                f"were {pictures_of(step.k, run.settings)}; {last}.")
         run.rows.append([step.k, mean, step.rate, float(step.norm),
                          *loss_by_time(step.loss, step.t, run.settings["T"])])
     shown = np.mean([row[1:4] for row in run.rows[-len(run.latest):]], 0)
@@ -345,7 +349,7 @@ def some_process(
 # %% ../nbs/training.ipynb #dd3e472c
 def fit(
     model: nn.Module,            # the network; changed
-    draw: Callable,              # draw(x, y, generator) → (t, *inputs): all that is random
+    draw: Callable,              # draw(x, y, generator) → (t, *inputs): what is random
     loss: Callable,              # loss(net, t, *inputs) → (B,)
     images: Images,              # the data
     steps: int,                  # n, how often the weights change
@@ -358,10 +362,10 @@ def fit(
     # of the network's arithmetic; auto: what is fast here
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto",
     compile: bool = False,       # let torch.compile translate the network first
-    channels_last: bool | None = None, # the channels of a pixel side by side; None: auto
+    channels_last: bool | None = None, # channels of a pixel side by side; None: auto
     seed: int = 0,               # of everything random; seeds torch's own generator too
     T: int = 1,                  # the largest time, for the log
-    folder: str | Path | None = None, # for checkpoint and log; a run found there goes on
+    folder: str | Path | None = None, # of checkpoint and log; a run found there goes on
     save_every: int = 1000,      # steps from one checkpoint to the next
     keep_last: int = 2,          # checkpoints
     on_save: Callable | None = None, # on_save(average, k) at each, to draw samples, say
@@ -372,14 +376,14 @@ def fit(
 ) -> TrainResult:
     """Minimise the average of a loss over data and noise.
 
-    Raises FloatingPointError if the loss or its gradient is no longer finite, ValueError
-    if the folder holds a run with other settings or a damaged one, ConnectionError if
-    another process of the run is gone.
+    Raises FloatingPointError if the loss or its gradient is no longer finite,
+    ValueError if the folder holds a run with other settings or a damaged one,
+    ConnectionError if another process of the run is gone.
     Ctrl-C ends the training after a whole step and returns the result so far.
     """
     if min(steps, accumulate, save_every, keep_last, log_every) < 1:
-        raise ValueError("steps, accumulate, save_every, keep_last and log_every must be "
-                         "at least 1.")
+        raise ValueError("steps, accumulate, save_every, keep_last and log_every must "
+                         "be at least 1.")
     if tensorboard and not (folder and importlib.util.find_spec("tensorboard")):
         raise ValueError("TensorBoard needs a folder to write to, and the package that "
                          "`pip install 'd2c[log]'` brings.")
@@ -387,9 +391,9 @@ def fit(
     world = this_process().num_processes
     run = Run(model, dict(
         settings or {}, steps=steps, batch_size=batch_size, lr=lr, warmup=warmup, T=T,
-        ema_decay=ema_decay, clip=clip, accumulate=accumulate, seed=seed, processes=world,
-        mixed_precision=mixed_precision, examples=len(images.x)), folder, compile,
-        channels_last, "tensorboard" if tensorboard else None)
+        ema_decay=ema_decay, clip=clip, accumulate=accumulate, seed=seed,
+        processes=world, mixed_precision=mixed_precision, examples=len(images.x)),
+        folder, compile, channels_last, "tensorboard" if tensorboard else None)
     main = run.here.is_main_process
     if folder and main:
         for part in folder.glob("*.part"): part.unlink()    # left by a kill
@@ -397,7 +401,8 @@ def fit(
         on_save(run.average, run.k)                         # it may have cut it short
 
     walk = with_bar(run, training_steps(run, draw, loss, images), progress)
-    with deferred_signals() as asked, explained_disconnection(), contextlib.closing(walk):
+    with (deferred_signals() as asked, explained_disconnection(),
+          contextlib.closing(walk)):
         for step in walk:
             if step.k%log_every == 0 or (asked and world == 1):
                 note(run)
@@ -416,22 +421,22 @@ def warn_if_far(
     some = x[::max(1, len(x)//1000)].float()
     size = some.square().mean().sqrt().item()
     if not size <= 1.5:
-        warnings.warn(f"The pictures have values from {some.min():g} to {some.max():g} and "
-                      f"a root mean square of {size:.3g}; schedules are made for data in "
-                      "[−1, 1], so scale them.", stacklevel=3)
+        warnings.warn(f"The pictures have values from {some.min():g} to {some.max():g} "
+                      f"and a root mean square of {size:.3g}; schedules are made for "
+                      "data in [−1, 1], so scale them.", stacklevel=3)
 
 # %% ../nbs/training.ipynb #8c950175
 #| eq: eq-training-algorithm
 def train(
-    model: nn.Module,             # model(xt, t), with y if it has `num_classes`; changed
+    model: nn.Module,             # model(xt, t), and y if it has `num_classes`; changed
     sched: Schedule,              # or, with real `times`, a process in continuous time
-    images: Images,               # bytes, to be normalised, or floats, taken as they are
+    images: Images,               # bytes to be normalised, or floats, taken as they are
     steps: int,                   # n, how often the weights change
     predicts: str = "eps",        # what it learns to output: "eps", "x0" or "v"
     label_dropout: float = 0.15,  # share of labels hidden, for a network with classes
     weight: torch.Tensor | None = None, # w_t of the loss, (T+1,); None: 1, as L_simple
-    p: torch.Tensor | None = None,      # how often each t is drawn, (T+1,); None: evenly
-    mirror: bool = False,         # show half of the pictures with left and right exchanged
+    p: torch.Tensor | None = None,      # how often a t is drawn, (T+1,); None: evenly
+    mirror: bool = False,         # exchange left and right in half of the pictures
     loss: Callable = simple_loss, # of each sample; or another with the same arguments
     times: Callable | None = None, # times(B, generator) → (B,) in (0, T]; None: by p
     settings: dict | None = None, # further ones that must agree for a run to go on

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 def time_embedding(
     n: torch.Tensor,       # t − 1, (B,)
     dim: int,              # 2J, even
-    style: str = "openai", # cosines first, J in the exponent; "ddpm": sines first, J − 1
+    style: str = "openai", # cosines first, J in exponent; "ddpm": sines first, J − 1
 ) -> torch.Tensor:         # (B, dim), float32
     "Sines and cosines of the time at geometrically spaced frequencies."
     if dim < 4 or dim%2:
@@ -27,13 +27,14 @@ def time_embedding(
     j = torch.arange(J, dtype=torch.float32, device=n.device)
     omega = torch.exp(-math.log(10_000)*j/(J if style == "openai" else J - 1))
     angle = n.float()[:, None]*omega
-    pair = [angle.cos(), angle.sin()] if style == "openai" else [angle.sin(), angle.cos()]
+    pair = ([angle.cos(), angle.sin()] if style == "openai"
+            else [angle.sin(), angle.cos()])
     return torch.cat(pair, 1)
 
 # %% ../nbs/unet.ipynb #c2a7ae28
 #| eq: eq-unet-groupnorm
 class Float32GroupNorm(nn.GroupNorm):
-    "Group normalisation, computed in float32 even where autocast made its input 16-bit."
+    "Group normalisation, in float32 even where autocast made its input 16-bit."
     def forward(self, x):
         return super().forward(x.to(torch.promote_types(x.dtype, torch.float32)))
 
@@ -78,7 +79,7 @@ class ResBlock(nn.Module):
         groups: int = 8,       # of the normalisations
         dropout: float = 0.,   # before the last convolution
         style: str = "openai",
-        film: bool | None = None, # the time scales and shifts, or is added (the "ddpm" style)
+        film: bool | None = None, # the time scales and shifts, or is added ("ddpm")
         resize: Callable = nn.Identity(), # or `halved` or `doubled`, see below
     ):
         super().__init__()
@@ -255,15 +256,15 @@ class UNet(nn.Module):
         width: int = 32,         # channels at the highest resolution
         mults: tuple = (1, 2),   # channels per resolution, in widths; may be fractions
         blocks: int = 1,         # residual blocks per resolution on the way down
-        attention: tuple = (7,), # (shorter) sides of feature maps with attention in them
+        attention: tuple = (7,), # (shorter) sides of feature maps with attention
         heads: int = 1,          # of attention
         groups: int = 8,         # of the normalisations
         stem: int = 1,           # r of the space-to-depth entrance; 1: none
         dropout: float = 0.,     # inside the residual blocks
         num_classes: int | None = None, # K; None: no class as input
-        style: str = "openai",   # "ddpm": Ho et al.'s embedding, δ, conditioning, padding
-        film: bool | None = None, # the time scales and shifts, or is added; None: the style's
-        head_width: int | None = None, # channels of a head; None: as many `heads` everywhere
+        style: str = "openai",   # "ddpm": Ho et al.'s embedding, δ, `film`, padding
+        film: bool | None = None, # time scales and shifts, or is added; None: by style
+        head_width: int | None = None, # channels of a head; None: `heads` everywhere
         updown: bool = False,    # residual blocks change the resolution
         null: bool = True,       # whether there is a null class, K
         learned_var: bool = False, # say something of the variance as well
@@ -299,7 +300,8 @@ class UNet(nn.Module):
             return Block(c_in, c_out, c_emb, attend, heads_of(c_out) if attend else 1,
                          groups, dropout, style, film)
         def resized(c, resize):
-            if updown: return ResBlock(c, c, c_emb, groups, dropout, style, film, resize)
+            if updown:
+                return ResBlock(c, c, c_emb, groups, dropout, style, film, resize)
             return Down(c, style) if resize is halved else Up(c)
         self.embed_time = nn.Sequential(nn.Linear(width, c_emb), nn.SiLU(),
                                         nn.Linear(c_emb, c_emb))
@@ -315,7 +317,8 @@ class UNet(nn.Module):
         self.middle = nn.ModuleList([block(c, c, True), block(c, c, False)])
         for level, (mult, side) in reversed(list(enumerate(zip(mults, sides)))):
             for _ in range(blocks + 1):
-                self.up.append(block(c + skips.pop(), int(mult*width), side in attention))
+                self.up.append(
+                    block(c + skips.pop(), int(mult*width), side in attention))
                 c = int(mult*width)
             if level: self.up.append(resized(c, doubled))
         out = channels*(1 + learned_var)*stem**2
@@ -326,7 +329,7 @@ class UNet(nn.Module):
         self,
         xt: torch.Tensor,      # x_t, float, (B, C, H, W)
         t: int | torch.Tensor, # 1 … T, one for all or (B,)
-        y: int | torch.Tensor | None = None, # class 0 … K − 1; None, K: null; one or (B,)
+        y: int | torch.Tensor | None = None, # class 0 … K − 1; None, K: null; or (B,)
     ) -> torch.Tensor:         # (B, C, H, W); with `learned_var` (B, 2C, H, W)
         h, skips, e = self.way_down(xt, t, y)
         for layer in self.up:
@@ -357,8 +360,8 @@ class UNet(nn.Module):
     def _inputs(self, xt, t, y):
         "Check the inputs; t and y as (B,) tensors."
         if xt.ndim != 4 or xt.shape[1] != self.channels:
-            raise ValueError(f"Pictures of shape (B, {self.channels}, H, W) are needed, "
-                             f"and the shape is {(*xt.shape,)}.")
+            raise ValueError(f"Pictures of shape (B, {self.channels}, H, W) are "
+                             f"needed, and the shape is {(*xt.shape,)}.")
         H, W = xt.shape[2:]
         if H%self.multiple or W%self.multiple:
             raise ValueError(f"Height and width must be multiples of {self.multiple}, "
@@ -366,7 +369,8 @@ class UNet(nn.Module):
         if y is not None and not self.num_classes:
             raise ValueError("This network was built without classes; leave y out.")
         if self.num_classes and y is None:
-            if not self.null: raise ValueError("This network must be told a class; give y.")
+            if not self.null:
+                raise ValueError("This network must be told a class; give y.")
             y = self.num_classes
         t = _per_picture("t", t, xt, 1, None)
         last = (self.num_classes or 0) - (not self.null)
@@ -411,7 +415,7 @@ def cifar10(
 def celeba64(
     **changes, # any argument of `UNet`
 ) -> UNet:
-    "A network for 64 × 64 colour pictures, with the dimensions of the DDIM paper's code."
+    "A network for 64 × 64 colour pictures, with the sizes of the DDIM paper's code."
     return cifar10(**{**dict(size=64, mults=(1, 2, 2, 2, 4)), **changes})
 
 # %% ../nbs/unet.ipynb #ddbaa71f

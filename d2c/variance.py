@@ -26,13 +26,14 @@ def var_range(
 ) -> tuple:                # two floats, or float64 (B,) each
     """The ends of the range of variances: β̃, with its stand-in at s = 0, and β.
 
-    Raises ValueError unless s < t, or for a step from T to 0, which has no step before it.
+    Raises ValueError unless s < t, or for a step from T to 0, which has none before it.
     """
     check_order(t, s)
     pick = torch.where if torch.is_tensor(s) else lambda which, a, b: a if which else b
     before = pick(2*t < sched.T, 2*t, sched.T)
     if torch.as_tensor((s == 0) & (t == sched.T)).any():
-        raise ValueError("A chain of one step has no variance β̃; use two steps or more.")
+        raise ValueError("A chain of one step has no variance β̃; "
+                         "use two steps or more.")
     low = reverse_var(sched, pick(s > 0, t, before), pick(s > 0, s, t))
     return low, reverse_var(sched, t, s, "beta")
 
@@ -66,12 +67,13 @@ def optimal_var(
     sched: Schedule,
     t: int | torch.Tensor,        # 1 … T
     s: int | torch.Tensor,        # 0 … t−1
-    x0_var: float | torch.Tensor, # Var[x_0 | x_t] of each coordinate, a number or (B, …)
+    x0_var: float | torch.Tensor, # Var[x_0 | x_t] by coordinate, a number or (B, …)
 ) -> float | torch.Tensor:        # σ²_⋆, like x0_var
     "The best variance of a step back with the best mean. Bao et al. 2022, section 3."
     check_order(t, s)
     c0, _, beta_tilde = posterior_coef(sched.at(t), sched.at(s))
-    if torch.is_tensor(x0_var): c0, beta_tilde = like(c0, x0_var), like(beta_tilde, x0_var)
+    if torch.is_tensor(x0_var):
+        c0, beta_tilde = like(c0, x0_var), like(beta_tilde, x0_var)
     return beta_tilde + c0**2*x0_var
 
 # %% ../nbs/variance.ipynb #e8299212
@@ -81,7 +83,7 @@ def x0_cov(
     x: torch.Tensor, # noisy points, (B, D)
     abar,            # ᾱ, a number or (B,)
 ) -> torch.Tensor:   # Cov[x_0 | x], float64 (B, D, D)
-    "What is not known of the clean point. Its diagonal is Var[x_0 | x] of each coordinate."
+    "What is not known of the clean point. Its diagonal is Var[x_0 | x] by coordinate."
     u, S = gm._whiten(x, abar)
     claim = gm._log_joint(u, S).softmax(0)                   # q(k | x), (K, B)
     a, lam = torch.as_tensor(abar, dtype=torch.float64), gm.lam[..., None]
@@ -139,8 +141,8 @@ def nu_of(
 ) -> torch.Tensor:
     "ν of an answer. Raises ValueError if there is none."
     if not hasattr(guess, "nu"):
-        raise ValueError("This model says nothing of the variance; train a network with "
-                         "learned_var=True, or use `with_nu`.")
+        raise ValueError("This model says nothing of the variance; train a network "
+                         "with learned_var=True, or use `with_nu`.")
     return guess.nu
 
 # %% ../nbs/variance.ipynb #19314dd1
@@ -152,12 +154,12 @@ def learned_term(
     t: int | torch.Tensor,   # 1 … T, an int or (B,)
     s: int | torch.Tensor,   # 0 … t−1, like t
     eps: torch.Tensor,       # standard normal noise, like x0: makes x_t
-    decoder: str = "levels", # for bytes scaled to [−1, 1]; "density" for continuous data
+    decoder: str = "levels", # for bytes in [−1, 1]; "density" for continuous data
 ) -> torch.Tensor:           # (B,), float64, nats a datum
-    """One draw of the bound's term of a step from t to s, with the answer's own variance.
+    """One draw of the bound's term of a step from t to s, with the answer's variance.
 
-    Raises ValueError for an unknown decoder, bytes off their levels, or a model without ν.
-    Nichol & Dhariwal 2021, section 3.1.
+    Raises ValueError for an unknown decoder, bytes off their levels, or a model
+    without ν. Nichol & Dhariwal 2021, section 3.1.
     """
     if decoder not in ("levels", "density"):
         raise ValueError(f"The decoder is “levels” or “density”, not “{decoder}”.")
@@ -239,7 +241,7 @@ def learned_bound(
     n: int = 64,             # draws for each term, at least 2
     generator: torch.Generator | None = None, # on the CPU
     decoder: str = "levels", # as in `learned_term`
-) -> torch.Tensor:           # float64 (steps + 1, n), nats; first the step to 0, last L_T
+) -> torch.Tensor:           # float64 (steps + 1, n), nats; step to 0 first, L_T last
     """Draws of every term of the bound of a chain with any times, for `total`.
 
     Raises ValueError for n < 2, a list of times that is bad or does not start at T, or
@@ -247,8 +249,9 @@ def learned_bound(
     """
     pairs = strides(sched, times)
     if n < 2 or pairs[0][0] != sched.T:
-        raise ValueError("The bound needs n ≥ 2 draws for each term, and times that start "
-                         f"at T = {sched.T}; n is {n}, and they start at {pairs[0][0]}.")
+        raise ValueError("The bound needs n ≥ 2 draws for each term, and times that "
+                         f"start at T = {sched.T}; n is {n}, and they start at "
+                         f"{pairs[0][0]}.")
     def images():
         return x0[torch.randint(len(x0), (n,), generator=generator).to(x0.device)]
     def term(t, s):
@@ -262,8 +265,9 @@ def learned_bound(
 def with_variance(
     model: UNet, # without learned variance
 ) -> UNet:       # with it; a new network
-    "A network that answers as this one does, and half-way between β̃ and β; to be trained on."
-    if model.learned_var: raise ValueError("This network has a learned variance already.")
+    "The same answers, and a variance half-way between β̃ and β; to be trained on."
+    if model.learned_var: raise ValueError(
+        "This network has a learned variance already.")
     wide = UNet(**{**model.config, "learned_var": True})
     theirs = wide.state_dict()
     for name, v in model.state_dict().items(): theirs[name][:len(v)] = v

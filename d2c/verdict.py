@@ -23,7 +23,7 @@ class Reading(NamedTuple):
     value: torch.Tensor    # what was read, ĉ, float64 (n,)
     error: torch.Tensor    # standard errors e, float64 (n,); 0: read without chance
     draws: int = 1         # that these standard errors are for
-    rounding: float | torch.Tensor = 2e-5 # ϱ, relative to a value or to 1; or one each, (n,)
+    rounding: float | torch.Tensor = 2e-5 # ϱ, relative to value or 1; or one each, (n,)
 
 # %% ../nbs/verdict.ipynb #698554f8
 #| eq: eq-verdict-deviation
@@ -59,14 +59,15 @@ def draws_needed(
     "Draws after which at least one of the two claims is rejected."
     apart = right != wrong
     ratio = reading.error[apart]/(right - wrong)[apart].abs()
-    return math.ceil(reading.draws*(2*threshold(len(right), rate)*ratio.min().item())**2)
+    return math.ceil(reading.draws
+                     *(2*threshold(len(right), rate)*ratio.min().item())**2)
 
 # %% ../nbs/verdict.ipynb #dce31d85
 #| eq: eq-verdict-distance
 def distance(
     reading: Reading,
-    claim: torch.Tensor | None, # as for `deviation`; None: this mistake cannot be made here
-) -> float: # about 1 or less for a true claim; infinite for None, and for another length
+    claim: torch.Tensor | None, # as for `deviation`; None: this cannot be made here
+) -> float: # about 1 or less for a true claim; infinite for None and for another length
     "How far a claim is from a reading, each number with a limited say."
     if claim is None or len(claim) != len(reading.value): return math.inf
     return math.expm1(deviation(reading, claim).square().log1p().mean().item())**0.5
@@ -85,7 +86,7 @@ class Suspect(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    "What has been found. Print it, or take it apart; it is true if the verdict is right."
+    "What has been found, to print or to take apart; true if the verdict is right."
     subject: str     # what was looked at
     verdict: str     # "right", "wrong" or "cannot tell"
     reason: str      # one or two sentences
@@ -105,8 +106,8 @@ class Report:
             more = f" and {len(self.unseen) - 4} more" if len(self.unseen) > 4 else ""
             lines.append("  Not tested, for here they make no difference: "
                          f"{', '.join(self.unseen[:4])}{more}.")
-        return "\n".join(textwrap.fill(line, 88, subsequent_indent="    ", break_on_hyphens=False)
-                         for line in lines)
+        return "\n".join(textwrap.fill(line, 88, subsequent_indent="    ",
+                                       break_on_hyphens=False) for line in lines)
 
     def raise_if_wrong(self) -> "Report":
         "For a test suite: AssertionError if wrong, a warning if it cannot be told."
@@ -121,19 +122,19 @@ def fits(
     rate: float = RATE,         # of false alarms
 ) -> bool:
     "Whether a claim is not rejected."
-    return (claim is not None and len(claim) == len(reading.value)
-            and bool(deviation(reading, claim).abs().max() <= threshold(len(claim), rate)))
+    return claim is not None and len(claim) == len(reading.value) and bool(
+        deviation(reading, claim).abs().max() <= threshold(len(claim), rate))
 
 def judge(
     subject: str,         # what was looked at
     reading: Reading,
     right: torch.Tensor,  # what the right formula says, (n,)
-    mistakes: Mapping[Mistake, torch.Tensor | None], # what each would say; None: nothing
+    mistakes: Mapping[Mistake, torch.Tensor | None], # what each says; None: nothing
     rate: float = RATE,   # of false alarms
 ) -> Report:
     """Right, wrong or cannot tell; and which mistake.
 
-    A mistake that says what the right formula says is not tested, and the report names it.
+    A mistake that says what the right formula says is not tested; the report names it.
     """
     slack = torch.as_tensor(reading.rounding, dtype=torch.float64)
     if slack.ndim and len(slack) != len(right): slack = slack.min()
@@ -142,11 +143,13 @@ def judge(
         return bool(((c - right).abs() <= slack*right.abs().clamp(min=1)).all())
     unseen = tuple(m.name for m, c in mistakes.items() if same(c))
     others = {m: c for m, c in mistakes.items() if not same(c)}
-    suspects = lambda some: tuple(Suspect(m, distance(reading, others[m])) for m in some)
+    suspects = lambda some: tuple(Suspect(m, distance(reading, others[m]))
+                                  for m in some)
 
     if not fits(reading, right, rate):
         k = 0
-        if len(right) == len(reading.value): k = int(deviation(reading, right).abs().argmax())
+        if len(right) == len(reading.value):
+            k = int(deviation(reading, right).abs().argmax())
         near = sorted(suspects(others), key=lambda s: s.distance)[:2]
         near = tuple(s for s in near if s.distance < math.inf)
         name = reading.names[k]
@@ -161,10 +164,12 @@ def judge(
     left = [m for m, c in others.items() if fits(reading, c, rate)]
     if left:
         draws = max(draws_needed(reading, right, others[m], rate) for m in left)
-        more = f"{draws:,} would tell" if draws > reading.draws else "rounding hides the difference"
+        more = (f"{draws:,} would tell" if draws > reading.draws
+                else "rounding hides the difference")
         reason = (f"{reading.draws:,} draws agree with the right formula and with "
                   f"{len(left)} known mistake{'s'*(len(left) > 1)}; {more}.")
-        return Report(subject, "cannot tell", reason, suspects(left), precision, draws, unseen)
+        return Report(subject, "cannot tell", reason, suspects(left), precision, draws,
+                      unseen)
     return Report(subject, "right", f"Every number agrees within {precision:.1g}.",
                   precision=precision, unseen=unseen)
 
@@ -181,7 +186,8 @@ def same_chance(
     random.seed(seed); np.random.seed(seed); torch.manual_seed(seed)
     try: yield
     finally:
-        random.setstate(before[0]); np.random.set_state(before[1]); torch.set_rng_state(before[2])
+        random.setstate(before[0]); np.random.set_state(before[1])
+        torch.set_rng_state(before[2])
 
 def run(
     f: Callable,          # somebody's code
@@ -205,13 +211,15 @@ def run(
         thread.start()
         thread.join(seconds)
     if thread.is_alive():
-        raise ValueError(f"The code has not returned after {seconds:g} s; does its loop end?")
+        raise ValueError(f"The code has not returned after {seconds:g} s; "
+                         "does its loop end?")
     error = out.get("error")
     if isinstance(error, (Complaint, KeyboardInterrupt)): raise error
     if error is not None:
         text = f"{type(error).__name__}: {error}".partition("\n")[0]
         if "CUDA" in text or "NVIDIA" in text:
-            raise ValueError(f"The code needs a GPU; give it one that runs on the CPU. ({text})") from error
+            raise ValueError("The code needs a GPU; give it one that runs on the CPU. "
+                             f"({text})") from error
         raise ValueError(f"The code fails with {text}") from error
     for old, new in zip(given, copies):
         if torch.is_tensor(old) and not torch.equal(old, new):
@@ -227,9 +235,11 @@ def checked(
     "A tensor of numbers of that shape, or Complaint."
     if isinstance(v, np.ndarray): v = torch.from_numpy(v)
     if not torch.is_tensor(v):
-        raise Complaint(f"{what} is of the type {type(v).__name__}, and a tensor is needed.")
+        raise Complaint(f"{what} is of the type {type(v).__name__}, "
+                        "and a tensor is needed.")
     if v.shape != tuple(shape):
-        raise Complaint(f"{what} has the shape {tuple(v.shape)}, and {tuple(shape)} is needed.")
+        raise Complaint(f"{what} has the shape {tuple(v.shape)}, "
+                        f"and {tuple(shape)} is needed.")
     if not v.isfinite().all():
         raise Complaint(f"{what} has values that are not finite.")
     return v.detach().to(torch.float64, copy=True).cpu()

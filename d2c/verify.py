@@ -20,8 +20,8 @@ from .guides import guidance
 from .objectives import likelihood, loss
 from .steps import encoder, solver, stepper
 from .tables import average, data, forward, schedule
-from .conventions import (PREDICTS, VARS, level, made_of, predicted, schedule_from_diffusers,
-                             signal, time_at)
+from .conventions import (PREDICTS, VARS, level, made_of, predicted,
+                             schedule_from_diffusers, signal, time_at)
 from .forward import q_sample
 from .schedule import Schedule, cosine, from_beta, linear, spaced, times_like
 from .verdict import Complaint, Mistake, Report, Suspect, checked, run, threshold
@@ -49,7 +49,7 @@ class Peer:
         return self.sample(network, xT)
 
     def varsigma(self, t) -> float:
-        "The noise level of what the network is told: a number, or the same for all images."
+        "Noise level of what the network is told: a number, or the same for all images."
         return min(self.level(torch.as_tensor(t).flatten()[0].item()), FAR)
 
 FAR = 1e8 # stands for ς = ∞, pure noise
@@ -79,9 +79,11 @@ NOT_HERE = {
     **dict.fromkeys(["CMStochasticIterativeScheduler", "FlowMapEulerDiscreteScheduler",
                      "FlowMatchLCMScheduler", "HeliosDMDScheduler", "LCMScheduler",
                      "PiflowScheduler", "SCMScheduler", "TCDScheduler"],
-                    "is for networks that were distilled to jump; no exact denoiser is one"),
-    **dict.fromkeys(["AmusedScheduler", "BlockRefinementScheduler", "DiscreteDDIMScheduler",
-                     "EntropyBoundScheduler", "VQDiffusionScheduler"],
+                    "is for networks that were distilled to jump; "
+                    "no exact denoiser is one"),
+    **dict.fromkeys(["AmusedScheduler", "BlockRefinementScheduler",
+                     "DiscreteDDIMScheduler", "EntropyBoundScheduler",
+                     "VQDiffusionScheduler"],
                     "is for discrete data"),
     **dict.fromkeys(["DDIMInverseScheduler", "DPMSolverMultistepInverseScheduler"],
                     "goes from data to noise and is no sampler"),
@@ -148,7 +150,8 @@ def diffusers_sampler(
             g = network(scaled(x, t), t)
             options = dict(step_options)
             if "prev_timestep" in takes: options["prev_timestep"] = later
-            if "timestep_back" in takes: x, guess = s.step(g, guess, t, before, x, **options)
+            if "timestep_back" in takes:
+                x, guess = s.step(g, guess, t, before, x, **options)
             else: x = s.step(g, t.expand(len(x)) if wuerstchen else t, x, **options)[0]
             before = t
         return x
@@ -156,7 +159,8 @@ def diffusers_sampler(
     def peer(predicts, level, **claim):
         return Peer(name, sample, predicts, level, first=0, **claim)
 
-    T, kind = config.get("num_train_timesteps"), config.get("prediction_type", "epsilon")
+    T, kind = (config.get("num_train_timesteps"),
+               config.get("prediction_type", "epsilon"))
     sign = -1. if kind == "v_prediction" else 1.
     if config.get("use_flow_sigmas") or name.startswith(("FlowMatch", "LTX")):
         return peer("velocity", lambda t: of_u(t/T), process="flow")
@@ -176,7 +180,8 @@ def diffusers_sampler(
     sched = schedule_of(scheduler)
     one = sched.abar[1].item()
     end = 1., 0.
-    if config.get("final_sigmas_type") == "sigma_min" or not config.get("set_alpha_to_one", True):
+    if (config.get("final_sigmas_type") == "sigma_min"
+            or not config.get("set_alpha_to_one", True)):
         end = one**0.5, (1 - one)**0.5
         if name.startswith(LINEAR): end = 1., end[1]/end[0]
     claim = {}
@@ -184,7 +189,8 @@ def diffusers_sampler(
         eta = step_options.get("eta", 0.) if "eta" in takes else 1.
         var = VARS.get(config.get("variance_type", "fixed_small").removesuffix("_log"))
         if var is None: raise ValueError(f"{name} wants a network that has learnt σ.")
-        claim = dict(eta=eta, var=var, times=tuple(t + 1 for t in ready().timesteps.tolist()),
+        claim = dict(eta=eta, var=var,
+                     times=tuple(t + 1 for t in ready().timesteps.tolist()),
                      clip=bool(config.get("clip_sample", False)))
     return peer(PREDICTS[kind], level_of(sched, not name.startswith(LINEAR)), end=end,
                 sched=sched, **claim)
@@ -227,7 +233,7 @@ def k_diffusion_sampler(
 def guided_diffusion_sampler(
     diffusion,                # has betas, num_timesteps and the method
     method: str = "p_sample", # or "ddim_sample"
-    sched: Schedule | None = None, # of the network's times; needed where some are skipped
+    sched: Schedule | None = None, # of the network's times; needed if some are skipped
     **options,                # of the method, such as eta
 ) -> Peer:
     """An object of guided-diffusion as a sampler.
@@ -235,16 +241,19 @@ def guided_diffusion_sampler(
     Raises ValueError if it skips times of a schedule that is not given, or if its
     network has to have learnt σ.
     """
-    kept = getattr(diffusion, "timestep_map", None) or list(range(diffusion.num_timesteps))
+    kept = (getattr(diffusion, "timestep_map", None)
+            or list(range(diffusion.num_timesteps)))
     skips = kept != list(range(len(kept)))
     if sched is None:
         if skips: raise ValueError("This object skips times; say of which schedule.")
         sched = from_beta(torch.as_tensor(diffusion.betas))
-    kind = lambda field, default: getattr(getattr(diffusion, field, None), "name", default)
+    kind = lambda field, default: getattr(getattr(diffusion, field, None),
+                                          "name", default)
     var = {"FIXED_SMALL": "beta_tilde", "FIXED_LARGE": "beta"}.get(
         kind("model_var_type", "FIXED_SMALL"))
     if var is None: raise ValueError("This object wants a network that has learnt σ.")
-    predicts = {"EPSILON": "eps", "START_X": "x0"}.get(kind("model_mean_type", "EPSILON"))
+    predicts = {"EPSILON": "eps", "START_X": "x0"}.get(
+        kind("model_mean_type", "EPSILON"))
     if predicts is None: raise ValueError("The network's answer must be ε or x_0 here.")
 
     def sample(network, x):
@@ -254,10 +263,11 @@ def guided_diffusion_sampler(
         return x
     ddim = method.startswith("ddim")
     return Peer(f"{type(diffusion).__name__}.{method}", sample, predicts,
-                level_of(sched), sched=sched, times=tuple(i + 1 for i in reversed(kept)),
+                level_of(sched), sched=sched,
+                times=tuple(i + 1 for i in reversed(kept)),
                 eta=options.get("eta", 0.) if ddim else 1.,
-                var="beta_tilde" if ddim else var, clip=options.get("clip_denoised", True),
-                first=0)
+                var="beta_tilde" if ddim else var,
+                clip=options.get("clip_denoised", True), first=0)
 
 # %% ../nbs/verify.ipynb #d97469e1
 #| eq: eq-verify-exact
@@ -335,7 +345,8 @@ def law(
         inner = exact_network(peer, mean, s)
         def network(x, t, *others, **named):
             if len(heard) >= 5000:
-                raise Complaint("The network has been called 5000 times without an end.")
+                raise Complaint("The network has been called 5000 times without "
+                                "an end.")
             heard.append((x.flatten()[1].item()/small, peer.varsigma(t)))
             return inner(x, t)
         with impulses(2, small) as draws: out = run(peer.sample, network, start)
@@ -362,7 +373,7 @@ def law(
 def order(
     errors: Sequence[float], # at n, 2n, 4n …
     least: float = 1e-3,     # what is below it the end of the list decides
-) -> float | None: # the middle one of the last three doublings above that; None: none is
+) -> float | None: # the middle one of the last three doublings above it; None: none is
     "How fast an error falls."
     speeds = [math.log2(e/f) for e, f in zip(errors, errors[1:]) if min(e, f) > least]
     return statistics.median(speeds[-3:]) if speeds else None
@@ -404,10 +415,11 @@ def sampler(
     if sample.eta is None:
         raise ValueError(f"{sample.name} is not of the DDPM and DDIM family; give "
                          "`converges` a function that makes it for n steps.")
-    abar = sample.sched.abar.clamp(min=1e-12)    # for zero SNR, of which none can be asked
-    return replace(_steps.sampler(sample.sample, Schedule(abar), sample.times, sample.eta,
-                                  sample.var, sample.predicts, sample.clip, sample.first,
-                                  **options), subject=f"sampler {sample.name}")
+    abar = sample.sched.abar.clamp(min=1e-12) # for zero SNR, of which none can be asked
+    return replace(_steps.sampler(sample.sample, Schedule(abar), sample.times,
+                                  sample.eta, sample.var, sample.predicts, sample.clip,
+                                  sample.first, **options),
+                   subject=f"sampler {sample.name}")
 
 def scheduler(
     one,             # a scheduler of diffusers, made
@@ -421,8 +433,8 @@ def scheduler(
     here = law(peer)
     report = converges(lambda n: diffusers_sampler(one, n, **step_options),
                        sizes=SIZES[2:6] if quick else SIZES)
-    return replace(report, reason=f"{here.evaluations} evaluations for {steps} steps give "
-                   f"an error of {here.error:.1e}. {report.reason}")
+    return replace(report, reason=f"{here.evaluations} evaluations for {steps} steps "
+                   f"give an error of {here.error:.1e}. {report.reason}")
 
 # %% ../nbs/verify.ipynb #825748fd
 SCHEDULES = {"linear": linear, "cosine": cosine}
@@ -437,7 +449,8 @@ def readings(
         out[Mistake(name, what, "eq-verify-reading")] = told, answer
     for answer in ("eps", "x0", "v", "score"):
         if answer != predicts:
-            other(f"it predicts {answer}", f"The network's answer is {answer}.", answer=answer)
+            other(f"it predicts {answer}", f"The network's answer is {answer}.",
+                  answer=answer)
     other("told a time too early", "It counts times from 0 where 1 was meant.",
           lambda t: min(t + 1, T))
     other("told a time too late", "It counts times from 1 where 0 was meant.",
@@ -446,7 +459,8 @@ def readings(
     for name, one in SCHEDULES.items():
         log = level(one(T).abar[1:].clamp(min=1e-12)).log()
         other(f"{name} schedule", f"It was trained with the {name} schedule.",
-              lambda t, log=log: 1 + int((log - math.log(level(sched.at(t)))).abs().argmin()))
+              lambda t, log=log:
+                  1 + int((log - math.log(level(sched.at(t)))).abs().argmin()))
     return out
 
 @torch.no_grad()
@@ -502,25 +516,26 @@ def network(
     def suspects(some):
         return tuple(Suspect(w, (e[w].mean()/best.mean()).item()**0.5) for w in some)
     if advantage(best, linear_guess) < limit:
-        return Report(subject, "cannot tell", "However it is read, it finds the noise no "
-                      f"better than a linear guess does, whose error is "
+        return Report(subject, "cannot tell", "However it is read, it finds the noise "
+                      f"no better than a linear guess does, whose error is "
                       f"{linear_guess.mean():.3g}; it has learnt too little, or from "
                       "other pictures.")
     better = [w for w in order if advantage(e[w], claim) > limit]
     if better:
-        return Report(subject, "wrong", "As claimed, the error of the noise that it finds "
-                      f"is {claim.mean():.3g}; read in another way it is "
+        return Report(subject, "wrong", "As claimed, the error of the noise that it "
+                      f"finds is {claim.mean():.3g}; read in another way it is "
                       f"{e[better[0]].mean():.3g}.", suspects(better[:2]))
     open_ = [w for w in order if advantage(claim, e[w]) < limit]
     alike = [w for w in open_ if (e[w] - claim).mean() < .01*claim.mean()]
     unseen, left = tuple(w.name for w in alike), [w for w in open_ if w not in alike]
     if left:
-        return Report(subject, "cannot tell", f"{len(x0)} pictures do not tell the claim "
-                      "from another reading; give more.", suspects(left), unseen=unseen)
+        return Report(subject, "cannot tell", f"{len(x0)} pictures do not tell the "
+                      "claim from another reading; give more.", suspects(left),
+                      unseen=unseen)
     rivals = [e[w].mean() for w in order if w not in alike]
     return Report(subject, "right", f"The error of the noise that it finds is "
-                  f"{claim.mean():.3g}; read in any other way it is {min(rivals):.3g} or "
-                  "more.", unseen=unseen)
+                  f"{claim.mean():.3g}; read in any other way it is {min(rivals):.3g} "
+                  "or more.", unseen=unseen)
 
 # %% ../nbs/verify.ipynb #138781f5
 def code_at(
@@ -532,7 +547,8 @@ def code_at(
     """
     where, colon, what = name.rpartition(":")
     if not (where and what):
-        raise ValueError(f"Code is named like my/file.py:function or package:name, not “{name}”.")
+        raise ValueError("Code is named like my/file.py:function or package:name, "
+                         f"not “{name}”.")
     try:
         if where.endswith(".py"):
             if not Path(where).is_file(): raise ValueError(f"There is no file {where}.")
@@ -544,14 +560,17 @@ def code_at(
         else: module = importlib.import_module(where)
         return getattr(module, what)
     except ModuleNotFoundError as error:
-        raise ValueError(f"{error.name} is not installed, so {name} is left out.") from error
+        raise ValueError(f"{error.name} is not installed, "
+                         f"so {name} is left out.") from error
     except AttributeError as error:
         raise ValueError(f"{where} has nothing called {what}.") from error
     except ImportError as error:
-        raise ValueError(f"{name} cannot be had: {str(error).strip().partition(chr(10))[0]}") from error
+        raise ValueError(f"{name} cannot be had: "
+                         f"{str(error).strip().partition(chr(10))[0]}") from error
     except (ValueError, KeyboardInterrupt): raise
     except Exception as error:
-        raise ValueError(f"{where} fails with {type(error).__name__}: {error}") from error
+        raise ValueError(f"{where} fails with "
+                         f"{type(error).__name__}: {error}") from error
 
 def value_of(text: str):
     "What an option's text stands for: a number, true, false, none, or itself."
@@ -562,8 +581,8 @@ def value_of(text: str):
         except ValueError: pass
     return text
 
-FAMILIES = {f.__name__: f for f in (sampler, stepper, encoder, solver, schedule, forward,
-                                    data, average, loss, likelihood, guidance)}
+FAMILIES = {f.__name__: f for f in (sampler, stepper, encoder, solver, schedule,
+                                    forward, data, average, loss, likelihood, guidance)}
 
 def family_of(
     name: str, # of a function
@@ -572,7 +591,8 @@ def family_of(
     short = name.lower().removeprefix("get_")
     for hint, kind in HINTS:
         if hint in short and kind in FAMILIES: return kind
-    raise ValueError(f"What kind of thing is {name}? Say --kind, one of {', '.join(FAMILIES)}.")
+    raise ValueError(f"What kind of thing is {name}? Say --kind, "
+                     f"one of {', '.join(FAMILIES)}.")
 
 HINTS = [("step", "stepper"), ("encod", "encoder"), ("invert", "encoder"),
          ("sampl", "sampler"), ("generate", "sampler"), ("ddim", "sampler"),
@@ -596,10 +616,10 @@ def verify_scheduler(kind, name, steps, spacing, eta, quick, given):
     return scheduler(kind(**given), steps, quick, **options)
 
 def verify_code(
-    what: str,            # diffusers:DDIMScheduler, my/file.py:function, or package:name
+    what: str,            # diffusers:DDIMScheduler, my/file.py:function or package:name
     kind: str | None = None, # of thing, such as sampler; without it, by its name
     steps: int = 20,      # of a sampler: how many
-    spacing: str | None = None, # of a scheduler of diffusers: leading, trailing, linspace
+    spacing: str | None = None, # of diffusers' schedulers: leading, trailing, linspace
     eta: float | None = None, # that a sampler claims; 0 is DDIM, 1 DDPM
     schedule: str = "linear", # that the code claims to use, linear or cosine
     T: int = 1000,        # its steps
@@ -628,7 +648,8 @@ def verify_code(
             if kind not in FAMILIES:
                 raise ValueError(f"A kind is one of {', '.join(FAMILIES)}, not {kind}.")
             if schedule not in SCHEDULES:
-                raise ValueError(f"A schedule is one of {', '.join(SCHEDULES)}, not {schedule}.")
+                raise ValueError(f"A schedule is one of {', '.join(SCHEDULES)}, "
+                                 f"not {schedule}.")
             sched = SCHEDULES[schedule](T)
             target = _steps.sampler if kind == "sampler" else FAMILIES[kind]
             if kind == "guidance": given.setdefault("kind", "free")
