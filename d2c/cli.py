@@ -788,6 +788,7 @@ def kind(
     if get_origin(annotation) is Literal: return dict(choices=get_args(annotation))
     return KINDS.get(annotation)
 
+@functools.cache
 def parameters(
     *functions: Callable, # of parameters with one name, the first counts
 ) -> dict: # by name: how it is read, its default, its comment
