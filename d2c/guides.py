@@ -107,7 +107,7 @@ RIGHT = dict(
     join=lambda u, g, gamma: u + gamma*(g - u),
     after=lambda out, u, g: out,
     nothing=lambda y: None, asked=same, when=same, then=same, # asked of the network
-    base=same, look=None, h=None, amount=same,               # of a classifier's guide
+    base=same, look=None, h=None, amount=same,               # of a classifier
     where=same, total=torch.sum, turned=same,                 # of the gradient
     what=lambda logits, y, scale: logits.log_softmax(1).gather(1, y[:, None]),
 )

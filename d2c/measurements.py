@@ -35,7 +35,7 @@ def guided(
     y: torch.Tensor,    # classes, (B,)
     scale: float = 1.,  # γ
     classifier: str | Callable | None = None, # that guides, or its name; None: none
-    interval: tuple[int, int] | None = None, # guide only from first time to last
+    interval: tuple[int, int] | None = None, # guide from one time to the other only
 ) -> Callable:          # denoise(xt, t) → Guess, for t an int
     """A model that is asked for classes.
 

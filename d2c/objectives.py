@@ -551,7 +551,7 @@ def loss(
     sched: Schedule,         # what it is meant to use
     predicts: str = "eps",   # what the network answers: "eps", "x0" or "v"
     first: int = 1,          # how the code counts times: 1 … T, or 0 … T − 1
-    weight: str | None = None, # of ε's squares, see `loss_weight`; None: answer's alike
+    weight: str | None = None, # of ε's error, as `loss_weight`'s; None: no weight
     reduction: str = "mean", # over a picture's squares, or "sum"
     shape: tuple = (3, 4, 4), # of the pictures that it is given, (C, H, W)
     seed: int = 0,

@@ -66,7 +66,7 @@ def draws_needed(
 #| eq: eq-verdict-distance
 def distance(
     reading: Reading,
-    claim: torch.Tensor | None, # as for `deviation`; None: this cannot be made here
+    claim: torch.Tensor | None, # as for `deviation`; None: it cannot be made
 ) -> float: # about 1 or less for a true claim; infinite for None and for another length
     "How far a claim is from a reading, each number with a limited say."
     if claim is None or len(claim) != len(reading.value): return math.inf
