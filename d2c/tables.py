@@ -323,7 +323,7 @@ SCHEDULE_MISTAKES = [
 # %% ../nbs/tables.ipynb #36bc0a3b
 def numbers(values, what="A table"):
     "A float64 vector, or ValueError."
-    if torch.is_tensor(values): values = values.detach().cpu().double()
+    if torch.is_tensor(values): values = values.detach().cpu().double().numpy()
     try: v = torch.as_tensor(np.array(values, dtype=np.float64))
     except (TypeError, ValueError):
         raise ValueError(f"{what} is a list of numbers, and this is none.") from None
