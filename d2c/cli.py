@@ -17,14 +17,14 @@ from typing import Literal, Union, get_args, get_origin
 import numpy as np
 import torch
 import torch.nn as nn
-import torchvision
 import yaml
 from fastcore.docments import docments
 from PIL import Image, ImageOps
+from torchvision.utils import make_grid
 from . import inverse
 from .classifier import Classifier
 from .data import (Images, centre_crop, mnist, normalise, pictures, seeded,
-                      split_folder, to_bytes, write_whole)
+                      split_folder, to_bytes, write_png, write_whole)
 from .ddpm import ddpm_steps, normal, sample
 from .editing import sdedit_steps, translate_steps
 from .exchange import read_diffusers, read_sampling, to_onnx, write_diffusers
@@ -195,9 +195,8 @@ def sample_writer(
         denoise = clipped(net._replace(model=average).denoiser(asked), net.sched)
         times = spaced(net.sched.T, steps)
         x = sample(ddpm_steps(denoise, net.sched, xT, times, generator=g))
-        picture = torchvision.utils.make_grid(to_bytes(x.cpu()), nrow=nrow)
-        write_whole(Path(folder)/f"samples-{k:07d}.png",
-                    torchvision.io.encode_png(picture).numpy().tobytes())
+        picture = make_grid(to_bytes(x.cpu()), nrow=nrow)
+        write_png(Path(folder)/f"samples-{k:07d}.png", picture)
     return write
 
 def keeper(
@@ -375,8 +374,7 @@ def write_grid(
     x: torch.Tensor,  # bytes (N, C, H, W)
 ) -> None:
     "Write pictures, ten a row, as one."
-    picture = torchvision.io.encode_png(torchvision.utils.make_grid(x, nrow=10))
-    write_whole(path, picture.numpy().tobytes())
+    write_png(path, make_grid(x, nrow=10))
 
 def open_weights(
     # the name of weights that ship, a .safetensors file of ours, a folder of diffusers,
@@ -451,8 +449,7 @@ def run_sampling(
     write_grid(out, x)
     if each:
         for i, one in enumerate(x):
-            write_whole(Path(each)/f"{i:06}.png",
-                        torchvision.io.encode_png(one).numpy().tobytes())
+            write_png(Path(each)/f"{i:06}.png", one)
     print(f"{n} samples are in {each or out}.")
 
 # %% ../nbs/cli.ipynb #6cca1d78

@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['MNIST_MD5', 'SUFFIXES', 'WHITE', 'IN_MEMORY', 'SPLITS', 'Images', 'read_idx', 'mnist', 'normalise', 'to_bytes',
-           'centre_crop', 'to_size', 'whole_file', 'write_whole', 'cache_folder', 'pictures', 'splits', 'image_folder',
-           'split_folder', 'seeded', 'indices', 'batches', 'mirrored']
+           'centre_crop', 'to_size', 'whole_file', 'write_whole', 'write_png', 'cache_folder', 'pictures', 'splits',
+           'image_folder', 'split_folder', 'seeded', 'indices', 'batches', 'mirrored']
 
 # %% ../nbs/data.ipynb #3a811370
 import contextlib, errno, gzip, hashlib, io, json, lzma, math, os, warnings, zlib
@@ -270,6 +270,14 @@ def write_whole(
 ) -> None:
     "Write a file whole or not at all. Raises OSError in a sentence for a full disk."
     with whole_file(path) as f: f.write(data)
+
+def write_png(
+    path: str | Path, # missing folders are made
+    x: torch.Tensor,  # a picture, bytes, (1 or 3, H, W)
+) -> None:
+    "Write a picture, as `write_whole`."
+    with whole_file(path) as f:
+        Image.fromarray(x.movedim(0, -1).squeeze(-1).cpu().numpy()).save(f, "PNG")
 
 def cache_folder() -> Path:
     "Where large sets are kept: the folder that D2C_CACHE names, or else ~/.cache/d2c."

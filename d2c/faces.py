@@ -8,6 +8,7 @@ import csv, importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 import torch
+from PIL import Image
 from torchvision.datasets import CelebA
 from .data import Images, pictures
 from .schedule import Schedule
@@ -122,13 +123,11 @@ def write_celeba(
     attributes: dict[str, torch.Tensor], # name → 0 or 1, (N,)
 ) -> None:
     "Write pictures in CelebA's layout, to try programs on."
-    from torchvision.io import encode_jpeg, write_file
     folder = Path(root)/"celeba"
     (folder/"img_align_celeba").mkdir(parents=True, exist_ok=True)
     names = [f"{i:06}.jpg" for i in range(1, len(x) + 1)]
-    for name, one in zip(names, x):
-        picture = encode_jpeg(one.expand(3, -1, -1).contiguous(), 95)
-        write_file(str(folder/"img_align_celeba"/name), picture)
+    for name, one in zip(names, x.expand(-1, 3, -1, -1).movedim(1, -1).numpy()):
+        Image.fromarray(one).save(folder/"img_align_celeba"/name, quality=95)
     def write(name, rows, header=None):
         lines = [] if header is None else [str(len(x)), " ".join(header)]
         lines += [f"{file} {' '.join(map(str, row))}" for file, row in zip(names, rows)]

@@ -9,9 +9,8 @@ each to gallery.png.
 import json
 from pathlib import Path
 import torch
-from torchvision.io import encode_png
 from torchvision.utils import make_grid
-from d2c.data import mnist, seeded, to_bytes, write_whole
+from d2c.data import mnist, seeded, to_bytes, write_png, write_whole
 from d2c.forward import clipped
 from d2c.measurements import machine
 from d2c.metrics import evaluate
@@ -74,4 +73,4 @@ if __name__ == "__main__":
     result = dict(what="samplers with a mistake, on digits and on a Gaussian", command="python tests/measure_gallery.py",
                   samples=N, steps=STEPS, spread=SPREAD, rows=rows, hardware=machine())
     write_whole(FOLDER/"gallery.json", (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
-    write_whole(FOLDER/"gallery.png", encode_png(make_grid(torch.cat(strips), nrow=10, padding=0)[:1]).numpy().tobytes())
+    write_png(FOLDER/"gallery.png", make_grid(torch.cat(strips), nrow=10, padding=0)[:1])

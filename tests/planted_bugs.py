@@ -657,6 +657,8 @@ BUGS = {
         ("1 if all(_is_grey(path, size) for path in paths) else 3", "1 if any(_is_grey(path, size) for path in paths) else 3"),
         ("names[:5])) + more", "names)) + more"),
         ("{len(names) - 5:,} more", "{len(names):,} more"),
+        ("x.movedim(0, -1).squeeze(-1)", "x.transpose(0, -1).squeeze(-1)"),
+        ('.save(f, "PNG")', '.save(f, "JPEG")'),
         ("if said is None:", "if True:"),
         ("f\"\\0{about.st_size} {about.st_mtime_ns}\"", "f\"\\0{about.st_size}\""),
         ("json.dumps([1, PIL.__version__, options])", "json.dumps([1, PIL.__version__])"),
