@@ -20,11 +20,10 @@ import torch.nn as nn
 import yaml
 from fastcore.docments import docments
 from PIL import Image, ImageOps
-from torchvision.utils import make_grid
 from . import inverse
 from .classifier import Classifier
 from .data import (Images, centre_crop, mnist, normalise, pictures, seeded,
-                      split_folder, to_bytes, write_png, write_whole)
+                      split_folder, tile, to_bytes, to_display, write_png, write_whole)
 from .ddpm import ddpm_steps, normal, sample
 from .editing import sdedit_steps, translate_steps
 from .exchange import read_diffusers, read_sampling, to_onnx, write_diffusers
@@ -195,8 +194,7 @@ def sample_writer(
         denoise = clipped(net._replace(model=average).denoiser(asked), net.sched)
         times = spaced(net.sched.T, steps)
         x = sample(ddpm_steps(denoise, net.sched, xT, times, generator=g))
-        picture = make_grid(to_bytes(x.cpu()), nrow=nrow)
-        write_png(Path(folder)/f"samples-{k:07d}.png", picture)
+        write_png(Path(folder)/f"samples-{k:07d}.png", tile(x, min(nrow, n)))
     return write
 
 def keeper(
@@ -374,7 +372,7 @@ def write_grid(
     x: torch.Tensor,  # bytes (N, C, H, W)
 ) -> None:
     "Write pictures, ten a row, as one."
-    write_png(path, make_grid(x, nrow=10))
+    write_png(path, tile(x, min(10, len(x))))
 
 def open_weights(
     # the name of weights that ship, a .safetensors file of ours, a folder of diffusers,
@@ -449,7 +447,7 @@ def run_sampling(
     write_grid(out, x)
     if each:
         for i, one in enumerate(x):
-            write_png(Path(each)/f"{i:06}.png", one)
+            write_png(Path(each)/f"{i:06}.png", to_display(one))
     print(f"{n} samples are in {each or out}.")
 
 # %% ../nbs/cli.ipynb #6cca1d78

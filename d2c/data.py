@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['MNIST_MD5', 'SUFFIXES', 'WHITE', 'IN_MEMORY', 'SPLITS', 'Images', 'read_idx', 'mnist', 'normalise', 'to_bytes',
-           'centre_crop', 'to_size', 'whole_file', 'write_whole', 'write_png', 'cache_folder', 'pictures', 'splits',
-           'image_folder', 'split_folder', 'seeded', 'indices', 'batches', 'mirrored']
+           'to_display', 'tile', 'centre_crop', 'to_size', 'whole_file', 'write_whole', 'write_png', 'cache_folder',
+           'pictures', 'splits', 'image_folder', 'split_folder', 'seeded', 'indices', 'batches', 'mirrored']
 
 # %% ../nbs/data.ipynb #3a811370
 import contextlib, errno, gzip, hashlib, io, json, lzma, math, os, warnings, zlib
@@ -112,6 +112,31 @@ def to_bytes(
 ) -> torch.Tensor:   # uint8, same shape
     "The network's range to bytes: nearest level, clamped."
     return ((x.float() + 1)*127.5).round().clamp(0, 255).to(torch.uint8)
+
+# %% ../nbs/data.ipynb #5d0e9a12
+def to_display(
+    x: torch.Tensor, # images (…, C, H, W): uint8, or float, clamped to [−1, 1]
+) -> np.ndarray:     # (…, H, W) for C = 1, else (…, H, W, 3), uint8
+    "Images as matplotlib draws and Pillow writes them."
+    x = (x if x.dtype == torch.uint8 else to_bytes(x)).detach().cpu()
+    x = x.movedim(-3, -1).numpy()
+    return x[..., 0] if x.shape[-1] == 1 else x
+
+def tile(
+    x: torch.Tensor, # images (N, C, H, W), uint8 or float in [−1, 1]
+    ncols: int = 10, # images in a row
+    pad: int = 2,    # pixels between images, mid-grey
+) -> np.ndarray:     # one picture, uint8
+    "Lay N images out in rows, left to right."
+    x = to_display(x)
+    n, h, w = x.shape[:3]
+    nrows = -(-n//ncols)
+    shape = nrows*(h + pad) - pad, ncols*(w + pad) - pad, *x.shape[3:]
+    out = np.full(shape, 127, np.uint8)
+    for k, image in enumerate(x):
+        i, j = k//ncols*(h + pad), k%ncols*(w + pad)
+        out[i:i+h, j:j+w] = image
+    return out
 
 # %% ../nbs/data.ipynb #4e696ef9
 #| eq: eq-data-crop
@@ -272,12 +297,11 @@ def write_whole(
     with whole_file(path) as f: f.write(data)
 
 def write_png(
-    path: str | Path, # missing folders are made
-    x: torch.Tensor,  # a picture, bytes, (1 or 3, H, W)
+    path: str | Path,    # missing folders are made
+    picture: np.ndarray, # bytes, (H, W) or (H, W, 3), as from `tile`
 ) -> None:
     "Write a picture, as `write_whole`."
-    with whole_file(path) as f:
-        Image.fromarray(x.movedim(0, -1).squeeze(-1).cpu().numpy()).save(f, "PNG")
+    with whole_file(path) as f: Image.fromarray(picture).save(f, "PNG")
 
 def cache_folder() -> Path:
     "Where large sets are kept: the folder that D2C_CACHE names, or else ~/.cache/d2c."

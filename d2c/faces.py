@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 import torch
 from PIL import Image
-from torchvision.datasets import CelebA
 from .data import Images, pictures
 from .schedule import Schedule
 
@@ -55,10 +54,6 @@ def orl(
 LISTS = ("list_eval_partition.txt", "identity_CelebA.txt", "list_attr_celeba.txt",
          "list_bbox_celeba.txt", "list_landmarks_align_celeba.txt")
 
-class _Lists(CelebA):
-    "CelebA's lists, whatever their checksums: those are checked after a download."
-    def _check_integrity(self): return True
-
 def celeba(
     root: str | Path,          # the folder that has `celeba` in it, as torchvision's
     split: str = "train",      # "train", "valid", "test" or "all"
@@ -81,6 +76,7 @@ def celeba(
                          f"not {split!r}.")
     if limit is not None and limit < 1:
         raise ValueError(f"The limit must be at least 1 picture, not {limit}.")
+    from torchvision.datasets import CelebA    # only here: it takes a second to start
     if download: CelebA(str(root), split, download=True)
     folder = Path(root)/"celeba"
     absent = [name for name in (*LISTS, "img_align_celeba")
@@ -90,7 +86,10 @@ def celeba(
                                 "that holds `celeba`, or ask for the download.")
     unreadable = ValueError(f"The lists in {folder} cannot be read; they are cut short "
                             "or damaged, so get them again.")
-    try: lists = _Lists(str(root), split)
+    # whatever their checksums: those are checked after a download
+    class Lists(CelebA):
+        def _check_integrity(self): return True
+    try: lists = Lists(str(root), split)
     except (ValueError, IndexError, StopIteration, RuntimeError, TypeError, csv.Error):
         raise unreadable from None
     tables = (lists.filename, lists.identity, lists.attr, lists.bbox,

@@ -9,8 +9,7 @@ each to gallery.png.
 import json
 from pathlib import Path
 import torch
-from torchvision.utils import make_grid
-from d2c.data import mnist, seeded, to_bytes, write_png, write_whole
+from d2c.data import mnist, seeded, tile, to_bytes, write_png, write_whole
 from d2c.forward import clipped
 from d2c.measurements import machine
 from d2c.metrics import evaluate
@@ -73,4 +72,4 @@ if __name__ == "__main__":
     result = dict(what="samplers with a mistake, on digits and on a Gaussian", command="python tests/measure_gallery.py",
                   samples=N, steps=STEPS, spread=SPREAD, rows=rows, hardware=machine())
     write_whole(FOLDER/"gallery.json", (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
-    write_png(FOLDER/"gallery.png", make_grid(torch.cat(strips), nrow=10, padding=0)[:1])
+    write_png(FOLDER/"gallery.png", tile(torch.cat(strips), pad=0))

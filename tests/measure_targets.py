@@ -7,8 +7,7 @@ The results go to book/measured/targets.json, twenty samples of each of the thre
 import functools, json
 from pathlib import Path
 import torch
-from torchvision.utils import make_grid
-from d2c.data import mnist, normalise, seeded, to_bytes, write_png, write_whole
+from d2c.data import mnist, normalise, seeded, tile, to_bytes, write_png, write_whole
 from d2c.ddpm import ddpm_steps, sample
 from d2c.forward import clipped, denoiser, q_sample
 from d2c.metrics import evaluate
@@ -70,4 +69,4 @@ if __name__ == "__main__":
     result = dict(what="networks that predict ε, x_0 and v", command="python tests/measure_targets.py", pictures=STEPS*BATCH, times=TIMES,
                   precision=precision_here(digits()), **out, hardware=machine())
     write_whole(FOLDER/"targets.json", (json.dumps(result, indent=1) + "\n").encode())
-    write_png(FOLDER/"targets.png", make_grid(torch.cat(grids), nrow=10, padding=0))
+    write_png(FOLDER/"targets.png", tile(torch.cat(grids), pad=0))

@@ -42,6 +42,12 @@ def test_every_module_is_on_an_api_page():
     assert not missing, f"No API page has an automodule for {', '.join(missing)}."
 
 
+def test_the_command_starts_light():
+    "What takes long to load is loaded by those that need it."
+    code = "import sys, d2c.cli; print({'torchvision', 'matplotlib', 'scipy', 'diffusers', 'onnx', 'torch._dynamo'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout == "set()\n"
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
