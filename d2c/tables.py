@@ -299,8 +299,9 @@ SCHEDULE_MISTAKES = [
     entry("one step too early", "The first noisy entry is missing and the last is "
           "there twice.", "eq-conventions-index", of(*STEPWISE),
           index=lambda v, clean: torch.cat([v[:1]]*clean + [v[2:], v[-1:]])),
-    entry("clean image at the end", "The entry of the clean image stands behind the "
-          "last.", "eq-conventions-index", of(*STEPWISE, clean=False),
+    entry("clean image at the end", "The first noisy entry is missing, and that of the "
+          "clean image stands behind the last.", "eq-conventions-index",
+          of(*STEPWISE, clean=False),
           index=lambda v, clean: torch.cat([v[2:], v[:1]])),
     entry("first step missing", "The first noisy entry is missing.",
           "eq-conventions-index", of(*STEPWISE),

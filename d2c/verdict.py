@@ -57,7 +57,8 @@ def draws_needed(
     rate: float = RATE,    # of false alarms
 ) -> int:
     "Draws after which at least one of the two claims is rejected."
-    apart = right != wrong
+    apart = (right != wrong) & (reading.error > 0)
+    if not apart.any(): return 0
     ratio = reading.error[apart]/(right - wrong)[apart].abs()
     return math.ceil(reading.draws
                      *(2*threshold(len(right), rate)*ratio.min().item())**2)
@@ -159,8 +160,10 @@ def judge(
             reason += " No known mistake explains it all; the nearest are these."
         return Report(subject, "wrong", reason, near, unseen=unseen)
 
-    chance = threshold(len(right), rate)*reading.error
-    precision = ((chance + reading.rounding)/right.abs().clamp(min=1)).max().item()
+    size = right.abs().clamp(min=1)
+    chance = threshold(len(right), rate)*(reading.error**2
+                                          + (reading.rounding*size)**2)**0.5
+    precision = (chance/size).max().item()
     left = [m for m, c in others.items() if fits(reading, c, rate)]
     if left:
         draws = max(draws_needed(reading, right, others[m], rate) for m in left)

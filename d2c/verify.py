@@ -395,11 +395,10 @@ def converges(
 ) -> Report:
     "Does a sampler go to the right law as its steps become more?"
     peers = [make(n) for n in sizes]
-    laws = [law(p, s) for p in peers]
-    excess = [l.excess for l in laws]
+    excess = [law(p, s).excess for p in peers]
     verdict, p = arrives(excess), order(excess)
-    reason = (f"With {', '.join(map(str, sizes))} steps the error of the law is "
-              f"{', '.join(f'{l.error:.1e}' for l in laws)}")
+    reason = (f"With {', '.join(map(str, sizes))} steps the error of the law, less "
+              f"that of a last jump, is {', '.join(f'{e:.1e}' for e in excess)}")
     reason += {"right": f"; it falls with the order {p:.1f}." if p else ".",
                "wrong": ": it does not fall.", "cannot tell": "."}[verdict]
     return Report(f"sampler {peers[-1].name}", verdict, reason, precision=excess[-1])
