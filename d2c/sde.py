@@ -19,7 +19,7 @@ from .schedule import Schedule, from_beta
 #| eq: eq-sde-chain
 def chain(
     beta: Callable, # β(t), the rate of noise at a time in [0, 1]
-    n: int,         # steps; large enough for β(t)/n to stay at most at 1
+    n: int,         # steps; so many that β(t)/n is 1 at most
 ) -> Schedule:
     "The DDPM whose n steps take one unit of time. Song et al. 2021b, appendix B."
     return from_beta([beta(k/n)/n for k in range(1, n + 1)])

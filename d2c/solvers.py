@@ -198,7 +198,7 @@ def multistep_update(
 # %% ../nbs/solvers.ipynb #2b4d58fd
 #| eq: eq-solvers-2m
 def dpmpp_2m_update(
-    sched: Schedule, # or, for η = 0, a `Process`
+    sched: Schedule, # or a `Process`
     eta: float = 0., # 0: DPM-Solver++(2M); 1: SDE-DPM-Solver++(2M)
 ) -> Callable:       # an update for `walk`, with a memory: one for each run
     """One evaluation a step, order 2. Lu et al. 2022b, algorithm 2 and appendix.
