@@ -18,7 +18,7 @@ from d2c.saving import Loaded
 from d2c.training import loss_at, train
 from d2c.unet import UNet, digits
 
-SIZES, STEPS = (100, 1000, 3000, 10_000), 3000
+SIZES, STEPS = (100, 300, 1000, 3000), 3000
 RESULT = Path(__file__).parent.parent/"book"/"measured"/"memorisation.json"
 
 
