@@ -148,7 +148,7 @@ def renamed(
 def apart(
     f: torch.Tensor, # what one network says
     g: torch.Tensor, # what another says of the same
-) -> float:          # 0: the same; 1: nothing in common
+) -> float:          # 0: the same; 1: as far as zero is; about √2: unrelated
     "How far two outputs are apart, in units of the second."
     return ((f - g).norm()/g.norm()).item()
 

@@ -140,8 +140,8 @@ def classifier_free_guidance(
     """Steer a model by the classifier that it contains. Ho & Salimans 2022, eq. 6.
 
     Both answers come from one evaluation of twice the batch; where γ is 0 or 1 one
-    answer is enough. Raises ValueError for a scale that is not finite, and, when
-    called, for another number of classes than images, or classes outside 0 … null.
+    answer is enough. Raises ValueError for a scale that is not finite or classes
+    outside 0 … null, and, when called, for another number of classes than images.
     """
     if not callable(scale): scale_at(scale, 0)
     if y.min() < 0 or y.max() > null:
