@@ -1074,7 +1074,7 @@ BUGS = {
         ("if near and near[0].distance > 3:", "if near and near[0].distance > 3e9:"),
         ("s for s in near if s.distance < math.inf", "s for s in near"),
         ("chance = threshold(len(right), rate)*(reading.error**2", "chance = (reading.error**2"),
-        ("+ (reading.rounding*size)**2)**0.5", "+ reading.rounding**2)**0.5*0 + reading.rounding"),
+        ("+ (reading.rounding*size)**2)**0.5", ")**0.5 + reading.rounding*size"),
         ("apart = (right != wrong) & (reading.error > 0)", "apart = right != wrong"),
         ("left = [m for m, c in others.items() if fits(reading, c, rate)]",
          "left = [m for m, c in others.items() if not fits(reading, c, rate)]"),

@@ -16,9 +16,10 @@ from fontTools import subset
 from fontTools.ttLib import TTFont
 from PIL import Image
 
-
 FONTS = "_static/vendor/fontawesome/webfonts"
 UNUSED = "bootstrap.js", "bootstrap.js.LICENSE.txt", "fontawesome.js", "fontawesome.js.LICENSE.txt"    # see _templates/static/webpack-macros.html
+
+
 NAMED = re.compile(r"""[\s"'](?:class|id)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+))""", re.I)
 
 
